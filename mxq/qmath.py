@@ -1,0 +1,122 @@
+"""The arithmetic contract of mxq in numpy. Everything else agrees with this file integer for integer.
+
+Conventions, stated once:
+
+* ``real = scale * (q - zero_point)``; a scale is a positive float32, a zero point an integer.
+* ``q = clamp(rint(t + zero_point))`` where ``t`` is the value in units of the scale, in float32, and ``rint`` rounds
+  half to even.
+* int8 is symmetric (zero point 0, scale = absmax / 127, stored values may use -128); uint8 is affine and contains 0.
+* Weights are int8 in [-127, 127], one scale per output channel; biases are int32 in units of input scale x weight scale.
+* A multiplier between two scales is computed in float64 and rounded to float32 once.
+
+``src_ops/core/qmath.h`` is the C++ twin.
+"""
+
+from typing import NamedTuple, Tuple
+
+import numpy as np
+
+QMIN = {"int8": -128, "uint8": 0}
+QMAX = {"int8": 127, "uint8": 255}
+#: Largest level that a range maps to: the scale of a symmetric tensor is absmax / LEVELS.
+LEVELS = {"int8": 127, "uint8": 255}
+INT32_MAX = 2**31 - 1
+
+
+class QParams(NamedTuple):
+    """How integers stand for real numbers: ``real = scale * (q - zero_point)``."""
+
+    scale: float
+    zero_point: int
+    dtype: str
+
+
+def range_to_qparams(lo: float, hi: float, dtype: str) -> QParams:
+    """Scale and zero point of an 8-bit tensor whose values lie in ``[lo, hi]``.
+
+    >>> range_to_qparams(-1.0, 127.0, "int8")
+    QParams(scale=1.0, zero_point=0, dtype='int8')
+
+    A range without width gets scale 1. Raises ValueError for a range that is not finite or not ordered.
+    """
+    lo, hi = float(lo), float(hi)
+    if not (np.isfinite(lo) and np.isfinite(hi) and lo <= hi):
+        raise ValueError(f"range ({lo}, {hi}): both ends must be finite and in order")
+    if dtype == "int8":
+        scale = np.float32(max(abs(lo), abs(hi)) / LEVELS[dtype])
+    elif dtype == "uint8":
+        lo, hi = min(lo, 0.0), max(hi, 0.0)
+        scale = np.float32((hi - lo) / LEVELS[dtype])
+    else:
+        raise ValueError(f"dtype {dtype!r}: accepted are 'int8' and 'uint8'")
+    if not scale >= np.finfo(np.float32).tiny:  # zero, or so small that its reciprocal overflows
+        scale = np.float32(1.0)
+    zero_point = 0
+    if dtype == "uint8":
+        zero_point = int(np.clip(np.rint(-lo / float(scale)), QMIN[dtype], QMAX[dtype]))
+    return QParams(float(scale), zero_point, dtype)
+
+
+def multiplier(source: float, target: float) -> np.float32:
+    """The float32 factor that takes values of scale `source` to scale `target`. Works on arrays."""
+    return np.float32(np.float64(source) / np.float64(target))
+
+
+def round_clamp(t: np.ndarray, zero_point: int, dtype: str) -> np.ndarray:
+    """``clamp(rint(t + zero_point))`` of float32 `t` as an array of `dtype`; NaN becomes the smallest value."""
+    t = np.asarray(t, np.float32) + np.float32(zero_point)
+    t = np.where(np.isnan(t), np.float32(QMIN[dtype]), t)
+    return np.clip(np.rint(t), QMIN[dtype], QMAX[dtype]).astype(dtype)
+
+
+def quantize(x: np.ndarray, qparams: QParams) -> np.ndarray:
+    """float32 -> 8 bit: ``clamp(rint(x * (1 / scale) + zero_point))``, the reciprocal rounded to float32.
+
+    >>> quantize(np.float32([0.5, 1.5, -300.0]), QParams(1.0, 0, "int8")).tolist()
+    [0, 2, -128]
+    """
+    inverse = np.float32(1.0) / np.float32(qparams.scale)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return round_clamp(np.asarray(x, np.float32) * inverse, qparams.zero_point, qparams.dtype)
+
+
+def dequantize(q: np.ndarray, qparams: QParams) -> np.ndarray:
+    """8 bit or int32 -> float32: ``float32(q - zero_point) * scale``."""
+    centred = np.asarray(q).astype(np.int64) - qparams.zero_point
+    return centred.astype(np.float32) * np.float32(qparams.scale)
+
+
+def requantize(acc: np.ndarray, scale, qparams: QParams) -> np.ndarray:
+    """int32 -> 8 bit: ``clamp(rint(float32(acc) * M + zero_point))`` with ``M = float32(scale / out_scale)``.
+
+    `scale` is the scale of the accumulator: a number, or an array that broadcasts against `acc`.
+    """
+    return round_clamp(
+        np.asarray(acc).astype(np.float32) * multiplier(scale, qparams.scale), qparams.zero_point, qparams.dtype
+    )
+
+
+def quantize_weight(weight: np.ndarray, absmax: np.ndarray = None) -> Tuple[np.ndarray, np.ndarray]:
+    """Per-output-channel symmetric int8 weights.
+
+    Args:
+        weight: float array, output channels first.
+        absmax: range per output channel; the largest absolute value by default.
+
+    Returns:
+        (int8 weight of the same shape, float32 scale of shape (O,)). An all-zero channel gets scale 1.
+    """
+    weight = np.asarray(weight, np.float32)
+    flat = np.abs(weight).reshape(weight.shape[0], -1)
+    absmax = flat.max(axis=1) if absmax is None else np.asarray(absmax, np.float32)
+    scale = (absmax.astype(np.float64) / LEVELS["int8"]).astype(np.float32)
+    scale = np.where(scale >= np.finfo(np.float32).tiny, scale, np.float32(1.0))
+    column = scale.reshape((-1,) + (1,) * (weight.ndim - 1))
+    q = np.rint(weight.astype(np.float64) / column.astype(np.float64))
+    return np.clip(q, -LEVELS["int8"], LEVELS["int8"]).astype(np.int8), scale
+
+
+def quantize_bias(bias: np.ndarray, in_scale: float, weight_scale: np.ndarray) -> np.ndarray:
+    """Bias as int32 in units of ``in_scale * weight_scale[c]``, saturated."""
+    step = np.float64(in_scale) * np.asarray(weight_scale, np.float64)
+    return np.clip(np.rint(np.asarray(bias, np.float64) / step), -INT32_MAX, INT32_MAX).astype(np.int32)

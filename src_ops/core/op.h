@@ -1,0 +1,74 @@
+// The one interface between operators and everything around them.
+//
+//   ops/x.cc   parses the attributes of a node into an immutable Op: arity, types, shapes. Written once for all backends.
+//   ref/x.cc   the meaning of the operator in plain loops. Always built.
+//   cpu/x.cc   a faster implementation of the same integers. Optional.
+//   op_table.inc   one row per operator; registration, tests and the benchmark read it.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "attrs.h"
+#include "tensor.h"
+
+namespace mxq {
+
+// A parsed node. Immutable and shared between threads.
+class Op {
+ public:
+  virtual ~Op() = default;
+  virtual int num_inputs() const = 0;
+  virtual int num_outputs() const { return 1; }
+  // Fills unknown input types where the operator knows them, and all output types.
+  // Throws Error when a known type is not accepted.
+  virtual void infer_types(std::vector<DType>* in, std::vector<DType>* out) const = 0;
+  // Called with every rank known; single dimensions may be -1. Fills unknown input shapes where the operator knows
+  // them (weights), and all output shapes (-1 where an input dimension is unknown). Throws Error on a misfit.
+  virtual void infer_shapes(std::vector<Shape>* in, std::vector<Shape>* out) const = 0;
+};
+
+// What an implementation may use while it runs.
+struct RunContext {
+  void* stream = nullptr;                    // CUDA stream; null on CPU
+  std::function<void*(size_t)> workspace;    // scratch memory of the host, valid until run() returns
+  std::shared_ptr<void>* slot = nullptr;     // private to one node of one executor: packed weights and the like.
+                                             // May be empty at any call: under plain hybridize() it is new each time.
+};
+
+// An operator bound to input and output types (a primitive). Shared between nodes, executors and threads through
+// the process-wide cache, so run() must not change the object.
+class Kernel {
+ public:
+  virtual ~Kernel() = default;
+  virtual void run(const std::vector<Tensor>& in, const std::vector<Tensor>& out, RunContext* ctx) const = 0;
+};
+
+using KernelPtr = std::shared_ptr<const Kernel>;
+
+// Returns null and a one-line reason when the implementation does not apply.
+using KernelFactory = KernelPtr (*)(const Op& op, const std::vector<TensorType>& in,
+                                    const std::vector<TensorType>& out, std::string* why_not);
+using OpParser = std::unique_ptr<Op> (*)(const Attrs& attrs);
+
+struct Implementation {
+  const char* name;  // "onednn", "avx", "ref": what the node attribute `backend` selects
+  KernelFactory make;
+};
+
+struct OpEntry {
+  const char* name;                      // as MXNet sees it: "mxq_conv"
+  OpParser parse;
+  std::vector<Implementation> cpu;       // best first, "ref" last
+};
+
+// All operators of op_table.inc.
+const std::vector<OpEntry>& op_table();
+
+// Tries the implementations in order. `backend` is the node attribute: "" or "auto" for the best, else one name.
+KernelPtr make_kernel(const OpEntry& entry, const Op& op, const std::vector<TensorType>& in,
+                      const std::vector<TensorType>& out, const std::string& backend);
+
+}  // namespace mxq
