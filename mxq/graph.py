@@ -82,6 +82,8 @@ class Graph:
         outputs: the values the symbol returns, in order.
         params: variable name -> numpy array, arguments and auxiliary states together.
         aux: names of the auxiliary states among `params`.
+        notes: node name -> why a pass left it as it is; read by the report.
+        shapes: ``(node name, output index) -> shape`` where known; passes that can do without treat it as a hint.
     """
 
     def __init__(self, nodes: List[Node], outputs: List[Value], params: Dict[str, np.ndarray], aux: Iterable[str] = ()):
@@ -89,6 +91,8 @@ class Graph:
         self.outputs = outputs
         self.params = params
         self.aux = set(aux)
+        self.notes: Dict[str, str] = {}
+        self.shapes: Dict[Tuple[str, int], Tuple[int, ...]] = {}
 
     # -- in and out ------------------------------------------------------------------------------------------------
 
@@ -169,7 +173,10 @@ class Graph:
                         node.subgraphs)
             twins[id(node)] = twin
             nodes.append(twin)
-        return Graph(nodes, [Value(twins[id(v.node)], v.index) for v in self.outputs], dict(self.params), self.aux)
+        twin_outputs = [Value(twins[id(v.node)], v.index) for v in self.outputs]
+        twin_graph = Graph(nodes, twin_outputs, dict(self.params), self.aux)
+        twin_graph.notes, twin_graph.shapes = dict(self.notes), dict(self.shapes)
+        return twin_graph
 
     # -- looking ---------------------------------------------------------------------------------------------------
 
