@@ -1,0 +1,20 @@
+"""Calibration: data -> statistics per tensor -> thresholds -> table of ranges."""
+
+from .choose import MODES, choose
+from .collect import collect
+from .data import Batch, batches
+from .statistics import Statistics, TensorStatistics
+from .table import CalibTable, graph_hash, tensor_key
+
+__all__ = [
+    "Batch",
+    "CalibTable",
+    "MODES",
+    "Statistics",
+    "TensorStatistics",
+    "batches",
+    "choose",
+    "collect",
+    "graph_hash",
+    "tensor_key",
+]

@@ -1,0 +1,146 @@
+"""Runs the float network over calibration data and gathers statistics of chosen tensors."""
+
+from typing import Dict, Iterable, List, Mapping, Optional, Tuple
+
+import numpy as np
+
+from ..errors import CalibrationError
+from ..graph import Graph, Value
+from ..progress import Progress
+from .statistics import NUM_BINS, Statistics
+
+#: Examples that run at once: every watched tensor of the network is alive at the same time.
+SUB_BATCH = 8
+
+
+def collect(
+    graph: Graph,
+    keys: Mapping[str, Value],
+    data_batches: Iterable,
+    *,
+    ctx=None,
+    progress: Optional[bool] = None,
+    num_examples: Optional[int] = None,
+    num_bins: int = NUM_BINS,
+    sub_batch: Optional[int] = SUB_BATCH,
+) -> Statistics:
+    """Statistics of values of a float graph, in one pass over the data.
+
+    >>> import mxnet as mx, numpy as np
+    >>> from mxq.calib.data import batches
+    >>> graph = Graph.from_symbol(mx.sym.Activation(mx.sym.var("data"), act_type="relu", name="relu"), {})
+    >>> data = batches(np.float32([[-1, 2], [3, 4]]), ["data"])
+    >>> collect(graph, {"relu": graph.outputs[0]}, data)["relu"].max
+    4.0
+
+    Args:
+        graph: the float graph; it is not changed.
+        keys: the values to watch, under the keys that the result has.
+        data_batches: what `mxq.calib.data.batches` returns; first axis = batch.
+        ctx: where the network runs, the CPU by default.
+        progress: see mxq.progress.
+        num_examples: for the progress bar only.
+        num_bins: histogram bins on each side of zero, a power of two.
+        sub_batch: batches are run in parts of so many examples; None runs them as they come.
+
+    Raises:
+        CalibrationError: no data, data the network does not accept, or a tensor that becomes NaN or infinite.
+    """
+    statistics = Statistics(keys, num_bins=num_bins)
+    network = _Network(graph, keys, ctx)
+    for key, array in network.constants.items():
+        _update(statistics, key, array, "as a parameter")
+    with Progress(num_examples, "calibrating", show=progress) as bar:
+        for index, (arrays, n) in enumerate(data_batches):
+            step = min(sub_batch or n, n)
+            for start in range(0, n, step):
+                part = {name: array[start : min(start + step, n)] for name, array in arrays.items()}
+                for key, array in network.run(part):
+                    _update(statistics, key, array, f"in calibration batch {index}")
+                done = min(step, n - start)
+                statistics.num_examples += done
+                bar.step(done)
+    if not statistics.num_examples:
+        raise CalibrationError("the calibration data is empty")
+    return statistics
+
+
+def _update(statistics: Statistics, key: str, array: np.ndarray, where: str) -> None:
+    try:
+        statistics[key].update(array)
+    except CalibrationError as error:
+        raise CalibrationError(f"tensor {key!r} {where}: {error}; exclude its operator or look at the data") from None
+
+
+class _Network:
+    """The part of a graph that computes the watched values, bound anew when the shape of the data changes."""
+
+    def __init__(self, graph: Graph, keys: Mapping[str, Value], ctx):
+        import mxnet as mx
+
+        self._ctx = ctx or mx.cpu()
+        graph = _cut(graph, keys.values())
+        self.constants: Dict[str, np.ndarray] = {}
+        self._from_data: Dict[str, str] = {}
+        self._computed: List[str] = []
+        heads = []
+        for key, value in zip(keys, graph.outputs):
+            if not value.node.is_variable:
+                self._computed.append(key)
+                heads.append(value)
+            elif value.node.name in graph.params:
+                self.constants[key] = graph.params[value.node.name]
+            else:
+                self._from_data[key] = value.node.name
+        graph.outputs = heads
+        self._symbol, self._args, self._aux = graph.to_symbol() if heads else (None, {}, {})
+        self._bound: Optional[Tuple[dict, object]] = None
+
+    def run(self, arrays: Mapping[str, object]):
+        """Yields (key, numpy array) of every watched value that depends on the data."""
+        for key, name in self._from_data.items():
+            yield key, self._input(arrays, name).asnumpy()
+        if self._symbol is None:
+            return
+        executor = self._executor(arrays)
+        outputs = executor.forward(is_train=False, **{name: arrays[name] for name in self._bound[0]})
+        for key, output in zip(self._computed, outputs):
+            yield key, output.asnumpy()
+
+    @staticmethod
+    def _input(arrays, name: str):
+        try:
+            return arrays[name]
+        except KeyError:
+            raise CalibrationError(f"calibration data lacks input {name!r}; it has {', '.join(arrays)}") from None
+
+    def _executor(self, arrays):
+        import mxnet as mx
+
+        needed = [name for name in self._symbol.list_arguments() if name not in self._args]
+        shapes = {name: arrays[name].shape for name in needed if name in arrays}
+        if self._bound is not None and self._bound[0] == shapes:
+            return self._bound[1]
+        self._bound = None  # frees the memory before the next one is allocated
+        try:
+            executor = self._symbol.simple_bind(ctx=self._ctx, grad_req="null", **shapes)
+        except (mx.MXNetError, ValueError, TypeError) as error:
+            absent = [name for name in needed if name not in arrays]
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
+            raise CalibrationError(
+                f"the network does not accept calibration data of shapes {shapes}"
+                + (f" without {', '.join(absent)}" if absent else "")
+                + f": {reason}; a network made for one batch size needs batches of that size and sub_batch=None"
+            ) from error
+        executor.copy_params_from(self._args, self._aux, allow_extra_params=True)
+        self._bound = (shapes, executor)
+        return executor
+
+
+def _cut(graph: Graph, values: Iterable[Value]) -> Graph:
+    """A copy of the graph that returns `values`."""
+    positions = {id(node): i for i, node in enumerate(graph.nodes)}
+    twin = graph.copy()
+    twin.outputs = [Value(twin.nodes[positions[id(v.node)]], v.index) for v in values]
+    twin.prune()
+    return twin

@@ -1,0 +1,260 @@
+"""Calibration data of any kind as a stream of checked batches."""
+
+import logging
+from typing import Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
+
+from ..errors import CalibrationError, ConfigError
+
+logger = logging.getLogger(__name__)
+
+ACCEPTED = (
+    "a DataIter, a Gluon DataLoader or Dataset, an array, a dict of arrays by input name, a tuple of arrays (one per "
+    "input), or an iterable of batches (arrays, (data, label) tuples, dicts, DataBatch)"
+)
+# What arrays of other types become. The rest (text, objects, complex numbers, dates) is refused.
+_KEPT_DTYPES = ("float32", "uint8", "int8", "int32", "int64")
+_CAST_DTYPES = {
+    "float16": "float32", "float64": "float32", "bool": "uint8", "int16": "int32", "uint16": "int32", "uint32": "int64",
+}  # fmt: skip
+
+
+class Batch(NamedTuple):
+    """Arrays by input name, and how many examples they hold (the length of their first axis)."""
+
+    arrays: Dict[str, object]
+    n_valid: int
+
+
+class _Raw(NamedTuple):
+    """A batch before checks: its items in order or by name, and how many examples at its end are padding."""
+
+    items: object
+    pad: int = 0
+
+
+def batches(
+    calib_data,
+    data_names: Sequence[str],
+    *,
+    batch_size: int = 32,
+    num_examples: Optional[int] = None,
+    data_shapes: Optional[Mapping[str, Sequence[int]]] = None,
+) -> Iterator[Batch]:
+    """Streams calibration data batch by batch, without labels and padding.
+
+    >>> import numpy as np
+    >>> [b.n_valid for b in batches(np.zeros((5, 3), "float32"), ["data"], batch_size=2)]
+    [2, 2, 1]
+
+    A batch of several items holds the network's inputs first; what follows them is labels and is dropped. Dicts are
+    read by input name. Iterators are reset before and after where they have ``reset``.
+
+    Args:
+        calib_data: see ACCEPTED.
+        data_names: the network's inputs, in order.
+        batch_size: for data that comes in one piece.
+        num_examples: use exactly so many; all by default. Fewer available: a warning is logged.
+        data_shapes: expected shape by input name, first axis = batch (not compared); 0, -1 or None match anything.
+
+    Returns:
+        An iterator of Batch: NDArrays on the CPU by input name. Floating point types become float32.
+
+    Raises:
+        CalibrationError: no data, a batch that lacks inputs, wrong shapes or types, NaN or infinity.
+        ConfigError: num_examples or batch_size below 1.
+    """
+    for name, value in (("num_examples", num_examples), ("batch_size", batch_size)):
+        if value is not None and (isinstance(value, bool) or int(value) != value or value < 1):
+            raise ConfigError(f"{name}={value!r}: accepted is an integer from 1")
+    if not data_names:
+        raise CalibrationError("the network has no data input: there is nothing to calibrate with")
+    return _checked(_raw_batches(calib_data, list(data_names), batch_size), list(data_names), num_examples, data_shapes)
+
+
+def _checked(raw: Iterable[_Raw], names: List[str], num_examples, data_shapes) -> Iterator[Batch]:
+    expected = {name: tuple(data_shapes[name])[1:] for name in names if data_shapes and name in data_shapes}
+    source = {name: "the network expects" for name in expected}
+    done = 0
+    raw = iter(raw)
+    try:
+        for index, (items, pad) in enumerate(raw):
+            arrays = _select(items, names, f"calibration batch {index}")
+            sizes = {name: array.shape[0] if array.ndim else None for name, array in arrays.items()}
+            if len(set(sizes.values())) != 1 or None in sizes.values():
+                shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
+                raise CalibrationError(f"calibration batch {index}: inputs need a common first (batch) axis; got {shapes}")
+            n = sizes[names[0]] - pad
+            if num_examples is not None:
+                n = min(n, num_examples - done)
+            if n <= 0:
+                continue
+            for name, array in arrays.items():
+                _check_shape(array.shape, expected.get(name), f"input {name!r} of calibration batch {index}", source.get(name))
+                if name not in expected:  # every later batch must look like the first
+                    expected[name], source[name] = array.shape[1:], "calibration batch 0 has"
+                arrays[name] = _finite(array[:n], name, done)
+            yield Batch({name: _ndarray(array) for name, array in arrays.items()}, n)
+            done += n
+            if done == num_examples:
+                return
+    finally:
+        if hasattr(raw, "close"):
+            raw.close()
+    if not done:
+        raise CalibrationError(
+            "the calibration data is empty; an iterator or generator that was used before yields nothing the second time: "
+            "pass a list, a DataLoader or a fresh iterator"
+        )
+    if num_examples is not None:
+        logger.warning("calibration data holds %d examples, %d were asked for", done, num_examples)
+
+
+def _raw_batches(data, names: List[str], batch_size: int) -> Iterator[_Raw]:
+    """Brings every accepted kind of data to a stream of _Raw."""
+    import mxnet as mx
+
+    if isinstance(data, mx.io.DataIter):
+        return _from_data_iter(data, names)
+    if isinstance(data, mx.gluon.data.Dataset):
+        data = mx.gluon.data.DataLoader(data, batch_size)
+    if _is_array(data):
+        return _slices([data], batch_size)
+    if isinstance(data, Mapping):
+        return _slices(_select(data, names, "calibration data", convert=False), batch_size)
+    if isinstance(data, mx.io.DataBatch):
+        data = [data]
+    if isinstance(data, tuple) and data and all(map(_is_array, data)):
+        return _slices(_one_array_per_input(data, names), batch_size)
+    if isinstance(data, list) and len(names) > 1 and data and all(map(_is_array, data)):
+        return _slices(data, batch_size)  # a batch of several inputs is never a bare array
+    if isinstance(data, (str, bytes)) or not hasattr(data, "__iter__"):
+        raise CalibrationError(f"calibration data of type {type(data).__name__} is not accepted; accepted are {ACCEPTED}")
+    return _from_iterable(data)
+
+
+def _from_data_iter(data, names: List[str]) -> Iterator[_Raw]:
+    data.reset()
+    try:
+        for batch in data:
+            descriptions = batch.provide_data or data.provide_data or []
+            yield _from_data_batch(batch, [item[0] for item in descriptions], names)
+    finally:
+        data.reset()
+
+
+def _from_data_batch(batch, given: List[str], names: List[str]) -> _Raw:
+    """By name where the iterator uses the network's names, else in order."""
+    items = batch.data if isinstance(batch.data, (list, tuple)) else [batch.data]
+    if len(given) == len(items) and set(names) <= set(given):
+        items = dict(zip(given, items))
+    return _Raw(items, batch.pad or 0)
+
+
+def _from_iterable(data) -> Iterator[_Raw]:
+    import mxnet as mx
+
+    reset = getattr(data, "reset", lambda: None)
+    reset()
+    try:
+        for item in data:
+            if isinstance(item, mx.io.DataBatch):
+                yield _Raw(item.data if isinstance(item.data, (list, tuple)) else [item.data], item.pad or 0)
+            else:
+                yield _Raw([item] if _is_array(item) else item)
+    finally:
+        reset()
+
+
+def _one_array_per_input(data: tuple, names: List[str]) -> tuple:
+    """Refuses a tuple of batches for a single input, which would be mistaken for data and labels."""
+    if len(names) == 1 and len(data) > 1 and data[0].ndim > 1 and data[1].shape[1:] == data[0].shape[1:]:
+        raise CalibrationError(
+            f"calibration data is a tuple of arrays of shapes {data[0].shape}, {data[1].shape}, and the network has one "
+            "input: pass the array alone, or a list if these are batches"
+        )
+    return data
+
+
+def _slices(items, batch_size: int) -> Iterator[_Raw]:
+    arrays = list(items.values()) if isinstance(items, Mapping) else list(items)
+    length = max((a.shape[0] for a in arrays if a.ndim), default=1)
+
+    def cut(array, start):
+        return array[start : start + batch_size] if array.ndim else array
+
+    for start in range(0, length, batch_size):
+        if isinstance(items, Mapping):
+            yield _Raw({name: cut(array, start) for name, array in items.items()})
+        else:
+            yield _Raw([cut(array, start) for array in arrays])
+
+
+def _select(items, names: List[str], where: str, convert: bool = True) -> Dict[str, np.ndarray]:
+    """The network's inputs among the items of a batch."""
+    if isinstance(items, Mapping):
+        missing = [name for name in names if name not in items]
+        if missing:
+            raise CalibrationError(f"{where} lacks input {missing[0]!r}; it has {', '.join(map(str, items))}")
+        chosen = {name: items[name] for name in names}
+    elif isinstance(items, (list, tuple)):
+        if len(items) < len(names):
+            raise CalibrationError(
+                f"{where} has {len(items)} item(s); the network has {len(names)} inputs: {', '.join(names)}"
+            )
+        chosen = dict(zip(names, items))
+    else:
+        raise CalibrationError(f"{where} is of type {type(items).__name__}; accepted are {ACCEPTED}")
+    for name, item in chosen.items():
+        if not _is_array(item):
+            raise CalibrationError(
+                f"{where}: input {name!r} is of type {type(item).__name__}; accepted are NDArrays and numpy arrays"
+            )
+    return {name: _numpy(item, f"{where}: input {name!r}") for name, item in chosen.items()} if convert else chosen
+
+
+def _is_array(item) -> bool:
+    return hasattr(item, "shape") and (hasattr(item, "asnumpy") or hasattr(item, "__array__"))
+
+
+def _numpy(item, where: str) -> np.ndarray:
+    if hasattr(item, "stype") and item.stype != "default":
+        item = item.tostype("default")
+    array = item.asnumpy() if hasattr(item, "asnumpy") else np.asarray(item)
+    name = array.dtype.name
+    if name in _KEPT_DTYPES:
+        return array
+    if name not in _CAST_DTYPES:
+        accepted = ", ".join(_KEPT_DTYPES + tuple(_CAST_DTYPES))
+        raise CalibrationError(f"{where} has dtype {array.dtype}; accepted are {accepted}")
+    with np.errstate(over="ignore"):  # what overflows float32 is reported as infinity with its example
+        return array.astype(_CAST_DTYPES[name])
+
+
+def _check_shape(shape: Tuple[int, ...], expected: Optional[tuple], where: str, source: Optional[str]) -> None:
+    if 0 in shape[1:]:
+        raise CalibrationError(f"{where} has shape {shape}: an axis is empty")
+    if expected is None:
+        return
+    fits = len(shape) == len(expected) + 1 and all(
+        want in (0, -1, None) or want == have for have, want in zip(shape[1:], expected)
+    )
+    if not fits:
+        wanted = ", ".join(["batch"] + ["any" if want in (0, -1, None) else str(want) for want in expected])
+        raise CalibrationError(f"{where} has shape {shape}; {source} ({wanted})")
+
+
+def _finite(array: np.ndarray, name: str, first: int) -> np.ndarray:
+    if array.dtype.kind == "f" and not (np.isfinite(array.min()) and np.isfinite(array.max())):
+        rows = ~np.isfinite(array.reshape(array.shape[0], -1)).all(axis=1)
+        row = int(np.flatnonzero(rows)[0])
+        value = array[row][~np.isfinite(array[row])].flat[0]
+        raise CalibrationError(f"calibration data: input {name!r} of example {first + row} contains {value}")
+    return array
+
+
+def _ndarray(array: np.ndarray):
+    import mxnet as mx
+
+    return mx.nd.array(array, ctx=mx.cpu(), dtype=array.dtype)

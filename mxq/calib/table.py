@@ -1,0 +1,171 @@
+"""The calibration table: which range each tensor of one network has, as readable JSON.
+
+>>> table = CalibTable({"conv0": (0.0, 6.0)}, mode="minmax", graph_hash="ab12", num_examples=256)
+>>> table.range("conv0")
+(0.0, 6.0)
+"""
+
+import hashlib
+import json
+import math
+import os
+import tempfile
+from typing import Dict, Mapping, Tuple
+
+import numpy as np
+
+from ..errors import CalibrationError, nearest
+from ..graph import Graph, Value, attr_text
+
+FORMAT = "mxq-calibration-table"
+VERSION = 1
+
+
+def tensor_key(value: Value) -> str:
+    """The name of a tensor in a table: ``node`` for output 0, ``node:index`` for the others.
+
+    >>> from mxq.graph import Node
+    >>> tensor_key(Node("Convolution", "conv0").out()), tensor_key(Node("split", "s").out(1))
+    ('conv0', 's:1')
+    """
+    return value.node.name if value.index == 0 else f"{value.node.name}:{value.index}"
+
+
+def graph_hash(graph: Graph) -> str:
+    """SHA-256 over what a float graph computes: operators, names, attributes, edges and parameter bytes.
+
+    The same in every process. Independent of the order in which nodes are stored and of attributes that only annotate
+    (``__shape__`` and its like).
+    """
+    digest = hashlib.sha256()
+    for node in _from_outputs(graph):
+        attrs = {k: attr_text(node.get(k)) for k in sorted(node.attrs) if not k.startswith("__")}
+        edges = [[v.node.name, v.index] for v in node.inputs]
+        digest.update(json.dumps([node.op, node.name, attrs, edges, node.subgraphs], sort_keys=True).encode())
+        array = graph.params.get(node.name) if node.is_variable else None
+        if array is not None:
+            array = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+            digest.update(f"{array.dtype.name}{array.shape}".encode())
+            digest.update(array.reshape(-1).view(np.uint8))
+    digest.update(json.dumps([[v.node.name, v.index] for v in graph.outputs]).encode())
+    return digest.hexdigest()
+
+
+def _from_outputs(graph: Graph):
+    """Nodes that the outputs need, inputs before users, in an order that the edges alone decide."""
+    order, state = [], {}
+    for output in graph.outputs:
+        stack = [output.node]
+        while stack:
+            node = stack[-1]
+            if id(node) not in state:
+                state[id(node)] = "open"
+                stack.extend(v.node for v in reversed(node.inputs) if id(v.node) not in state)
+            else:
+                stack.pop()
+                if state[id(node)] == "open":
+                    state[id(node)] = "done"
+                    order.append(node)
+    return order
+
+
+class CalibTable:
+    """Ranges by tensor key for one network.
+
+    Args:
+        ranges: tensor key (see tensor_key) -> (min, max).
+        mode: how the ranges were chosen.
+        graph_hash: of the float graph that was calibrated (see graph_hash).
+        num_examples: how many examples were seen.
+    """
+
+    def __init__(self, ranges: Mapping[str, Tuple[float, float]], mode: str, graph_hash: str, num_examples: int):
+        self.ranges: Dict[str, Tuple[float, float]] = {}
+        for key, (lo, hi) in ranges.items():
+            lo, hi = float(lo), float(hi)
+            if not (math.isfinite(lo) and math.isfinite(hi) and lo <= hi):
+                raise CalibrationError(f"tensor {key!r} has range ({lo}, {hi}): both ends must be finite and in order")
+            self.ranges[key] = (lo, hi)
+        self.mode = mode
+        self.graph_hash = graph_hash
+        self.num_examples = int(num_examples)
+
+    def range(self, key: str) -> Tuple[float, float]:
+        """(min, max) of a tensor. Raises CalibrationError, with the nearest keys, if it has none."""
+        try:
+            return self.ranges[key]
+        except KeyError:
+            raise CalibrationError(
+                f"the calibration table has no range of tensor {key!r}{nearest(key, self.ranges)}; calibrate again"
+            ) from None
+
+    def __contains__(self, key: object) -> bool:
+        return key in self.ranges
+
+    def __len__(self) -> int:
+        return len(self.ranges)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, CalibTable) and vars(self) == vars(other)
+
+    __hash__ = None
+
+    def __repr__(self) -> str:
+        return f"<CalibTable {self.mode}: {len(self)} tensors, {self.num_examples} examples>"
+
+    def check(self, graph: Graph) -> None:
+        """Raises CalibrationError if the table was made for another network."""
+        found = graph_hash(graph)
+        if found != self.graph_hash:
+            raise CalibrationError(
+                f"the calibration table was made for another network: its hash is {self.graph_hash}, this network's is "
+                f"{found}; use the symbol, parameters and preprocessing options the table was made with, or calibrate again"
+            )
+
+    def save(self, path: str) -> None:
+        """Writes the table, with full precision. A reader sees the old file or the whole new one."""
+        content = {
+            "format": FORMAT,
+            "version": VERSION,
+            "mode": self.mode,
+            "graph_hash": self.graph_hash,
+            "num_examples": self.num_examples,
+            "ranges": {key: {"min": lo, "max": hi} for key, (lo, hi) in self.ranges.items()},
+        }
+        path = os.path.abspath(os.fspath(path))
+        handle, temporary = tempfile.mkstemp(prefix=os.path.basename(path), suffix=".tmp", dir=os.path.dirname(path))
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                json.dump(content, file, indent=1, allow_nan=False)
+                file.write("\n")
+                file.flush()
+                os.fsync(file.fileno())
+            umask = os.umask(0)
+            os.umask(umask)
+            os.chmod(temporary, 0o666 & ~umask)  # mkstemp makes it private
+            os.replace(temporary, path)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+
+    @classmethod
+    def load(cls, path: str) -> "CalibTable":
+        """Reads a table. Raises CalibrationError for a file that is not one, FileNotFoundError if there is none."""
+        try:
+            with open(path, encoding="utf-8") as file:
+                content = json.load(file)
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise CalibrationError(f"{path}: not JSON, perhaps cut short ({error}); calibrate again") from None
+        if not isinstance(content, dict) or content.get("format") != FORMAT:
+            raise CalibrationError(f"{path}: not a calibration table; its 'format' must be {FORMAT!r}")
+        if content.get("version") != VERSION:
+            raise CalibrationError(
+                f"{path}: calibration table version {content.get('version')!r}; this mxq reads version {VERSION}"
+            )
+        try:
+            ranges = {key: (entry["min"], entry["max"]) for key, entry in content["ranges"].items()}
+            return cls(ranges, str(content["mode"]), str(content["graph_hash"]), content["num_examples"])
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            if isinstance(error, CalibrationError):
+                raise CalibrationError(f"{path}: {error}") from None
+            raise CalibrationError(f"{path}: damaged calibration table: {type(error).__name__}: {error}") from None
