@@ -12,6 +12,7 @@ Only MXNet's public API is used: ``sym.tojson()`` and ``mx.sym.load_json``.
 import ast
 import itertools
 import json
+import re
 from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
@@ -39,7 +40,9 @@ class Node:
 
     __slots__ = ("op", "name", "attrs", "inputs", "subgraphs")
 
-    def __init__(self, op: str, name: str, attrs: Mapping[str, str] = None, inputs: Sequence[Value] = (), subgraphs=None):
+    def __init__(
+        self, op: str, name: str, attrs: Mapping[str, str] = None, inputs: Sequence[Value] = (), subgraphs=None
+    ):
         self.op = op
         self.name = name
         self.attrs: Dict[str, str] = dict(attrs or {})
@@ -54,14 +57,9 @@ class Node:
         return Value(self, index)
 
     def get(self, key: str, default=None):
-        """The attribute as a Python value: number, bool, tuple; a string that is no literal stays one."""
+        """The attribute as a Python value: number, bool, tuple, None; a string that is no literal stays one."""
         text = self.attrs.get(key)
-        if text is None:
-            return default
-        try:
-            return ast.literal_eval(text)
-        except (ValueError, SyntaxError):
-            return text
+        return default if text is None else attr_value(text)
 
     def __repr__(self) -> str:
         return f"<{self.op} {self.name}>"
@@ -100,32 +98,35 @@ class Graph:
     def from_symbol(cls, sym, arg_params: Mapping, aux_params: Mapping = None) -> "Graph":
         """Reads a symbol. Parameters are NDArrays or numpy arrays; those without a variable are dropped.
 
-        Operators that share a name (a Gluon block called twice) get a number behind it. Raises GraphError where two
-        variables share a name.
+        Operators that share a name (a Gluon block called twice) get a number behind it; variables keep theirs, since
+        parameters and data go by them. Raises GraphError where two variables share a name.
         """
         raw = json.loads(sym.tojson())
         nodes: List[Node] = []
         taken = {item["name"] for item in raw["nodes"]}
-        seen = set()
+        variable_names = {item["name"] for item in raw["nodes"] if item["op"] == VARIABLE}
+        claimed = set()  # variables met so far
+        seen = set(variable_names)  # names that an operator must not take
         for item in raw["nodes"]:
-            attrs = item.get("attrs", item.get("param", {})) or {}
+            attrs = item.get("attrs") or item.get("attr") or item.get("param") or {}
             inputs = [Value(nodes[i[0]], i[1]) for i in item["inputs"]]
             node = Node(item["op"], item["name"], attrs, inputs, item.get("subgraphs"))
-            if node.name in seen:
-                if node.is_variable:
+            if node.is_variable:
+                if node.name in claimed:
                     raise GraphError(f"two variables are named {node.name!r}; give each its own name")
+                claimed.add(node.name)
+            elif node.name in seen:
                 node.name = next(n for n in (f"{node.name}_{i}" for i in itertools.count(1)) if n not in taken)
             seen.add(node.name)
             taken.add(node.name)
             nodes.append(node)
         outputs = [Value(nodes[h[0]], h[1]) for h in raw["heads"]]
         aux_names = set(sym.list_auxiliary_states())
-        variables = {n.name for n in nodes if n.is_variable}
         params = {}
-        for name, array in list(arg_params.items()) + list((aux_params or {}).items()):
-            if name in variables:
+        for name, array in list((arg_params or {}).items()) + list((aux_params or {}).items()):
+            if name in variable_names:
                 params[name] = array.asnumpy() if hasattr(array, "asnumpy") else np.asarray(array)
-        return cls(nodes, outputs, params, aux_names & variables)
+        return cls(nodes, outputs, params, aux_names & variable_names)
 
     def to_symbol(self):
         """Returns ``(symbol, arg_params, aux_params)`` with NDArray parameters.
@@ -133,6 +134,17 @@ class Graph:
         Every parameter variable carries ``__shape__`` and ``__dtype__``: an extension operator must never see an
         unknown input.
         """
+        import mxnet as mx
+
+        sym = self.symbol()
+        args, aux = {}, {}
+        aux_names = set(sym.list_auxiliary_states())
+        for name, array in self.params.items():
+            (aux if name in aux_names else args)[name] = mx.nd.array(array, dtype=array.dtype)
+        return sym, args, aux
+
+    def symbol(self):
+        """Returns the symbol alone: what :meth:`to_symbol` returns first, without copying a parameter."""
         import mxnet as mx
 
         self.sort()
@@ -157,20 +169,16 @@ class Graph:
             "heads": [[index[id(v.node)], v.index, 0] for v in self.outputs],
             "attrs": {"mxnet_version": ["int", 10901]},
         }
-        sym = mx.sym.load_json(json.dumps(raw))
-        args, aux = {}, {}
-        aux_names = set(sym.list_auxiliary_states())
-        for name, array in self.params.items():
-            (aux if name in aux_names else args)[name] = mx.nd.array(array, dtype=array.dtype)
-        return sym, args, aux
+        return mx.sym.load_json(json.dumps(raw))
 
     def copy(self) -> "Graph":
-        """A deep copy of nodes and edges; parameter arrays are shared (passes replace arrays, never write into them)."""
+        """A deep copy of nodes, edges and notes; parameter arrays are shared (passes replace them, never write into them)."""
+        self.sort()
         twins: Dict[int, Node] = {}
         nodes = []
         for node in self.nodes:
-            twin = Node(node.op, node.name, node.attrs, [Value(twins[id(v.node)], v.index) for v in node.inputs],
-                        node.subgraphs)
+            inputs = [Value(twins[id(v.node)], v.index) for v in node.inputs]
+            twin = Node(node.op, node.name, node.attrs, inputs, node.subgraphs)
             twins[id(node)] = twin
             nodes.append(twin)
         twin_outputs = [Value(twins[id(v.node)], v.index) for v in self.outputs]
@@ -292,6 +300,26 @@ def attr_text(value) -> str:
         inner = ", ".join(attr_text(v) for v in value)
         return f"({inner},)" if len(value) == 1 else f"({inner})"
     return str(value)
+
+
+_LITERALS = {"true": True, "false": False, "inf": float("inf"), "-inf": -float("inf"), "nan": float("nan")}
+_LONG = re.compile(r"(?<=\d)L\b")
+
+
+def attr_value(text: str):
+    """The Python value of an attribute's text; the inverse of :func:`attr_text`.
+
+    Reads what MXNet's own parser reads: ``true``, and ``(3L, 3L)`` as Python 2 wrote it.
+
+    >>> attr_value("(3L, 3L)"), attr_value("false"), attr_value("relu")
+    ((3, 3), False, 'relu')
+    """
+    if text.strip().lower() in _LITERALS:
+        return _LITERALS[text.strip().lower()]
+    try:
+        return ast.literal_eval(_LONG.sub("", text.strip()))
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return text
 
 
 _TYPE_FLAGS = {"float32": 0, "float64": 1, "float16": 2, "uint8": 3, "int32": 4, "int8": 5, "int64": 6}

@@ -1,0 +1,103 @@
+"""Shapes and dtypes of every value of a graph, from MXNet's own inference."""
+
+import json
+from typing import Dict, List, Mapping, Sequence, Tuple
+
+import numpy as np
+
+from .errors import GraphError, nearest
+from .graph import Graph
+
+Key = Tuple[str, int]
+
+
+def infer_shapes(graph: Graph, data_shapes: Mapping[str, Sequence[int]]) -> Dict[Key, Tuple[int, ...]]:
+    """Shapes of all values that follow from the shapes of the data.
+
+    >>> infer_shapes(graph, {"data": (1, 3, 224, 224)})["fc1", 0]  # doctest: +SKIP
+    (1, 1000)
+
+    Args:
+        graph: any stage; parameters give their own shapes.
+        data_shapes: input name -> shape. Labels need none.
+
+    Returns:
+        ``(node name, output index) -> shape``, variables included. A value whose shape does not follow is missing.
+
+    Raises:
+        GraphError: a name is no input; a shape does not fit (names the operator); or an input that an extension
+            operator depends on has no shape.
+    """
+    _check_names(graph, data_shapes, "shape")
+    shapes = {name: tuple(int(n) for n in shape) for name, shape in data_shapes.items()}
+    _guard_extensions(graph, shapes)
+    known = dict(shapes)
+    known.update((name, graph.params[name].shape) for name in graph.aux if name in graph.params)
+    internals, keys = _internals(graph)
+    variables = set(internals.list_arguments()) | set(internals.list_auxiliary_states())
+    found = _infer(internals.infer_shape_partial, {k: v for k, v in known.items() if k in variables}, "shapes")
+    return {k: tuple(shape) for k, shape in zip(keys, found) if shape and all(n is not None and n > 0 for n in shape)}
+
+
+def infer_types(graph: Graph, data_types: Mapping[str, object]) -> Dict[Key, np.dtype]:
+    """Dtypes of all values that follow from the dtypes of the data and the parameters.
+
+    Args:
+        graph: a graph without extension operators.
+        data_types: input name -> dtype; may be empty.
+
+    Returns:
+        ``(node name, output index) -> numpy dtype``; a value whose dtype does not follow is missing.
+
+    Raises:
+        GraphError: a name is no input, or dtypes contradict each other.
+    """
+    _check_names(graph, data_types, "dtype")
+    internals, keys = _internals(graph)
+    variables = set(internals.list_arguments())
+    known = {name: np.dtype(dtype).type for name, dtype in data_types.items() if name in variables}
+    found = _infer(internals.infer_type_partial, known, "dtypes")
+    return {key: np.dtype(dtype) for key, dtype in zip(keys, found) if dtype is not None}
+
+
+def _internals(graph: Graph):
+    """The group of all values, and the key of each."""
+    internals = graph.symbol().get_internals()
+    raw = json.loads(internals.tojson())
+    keys: List[Key] = [(raw["nodes"][head[0]]["name"], head[1]) for head in raw["heads"]]
+    return internals, keys
+
+
+def _infer(call, known: Mapping, what: str) -> list:
+    from mxnet.base import MXNetError
+
+    try:
+        return call(**known)[1] or []
+    except MXNetError as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        text = next((line for line in lines if "Error in operator" in line), lines[-1] if lines else "unknown error")
+        raise GraphError(f"the {what} of the network do not fit together, given {dict(known)}: {text}") from error
+
+
+def _check_names(graph: Graph, given: Mapping[str, object], what: str) -> None:
+    names = [node.name for node in graph.nodes if node.is_variable and node.name not in graph.params]
+    for name in given:
+        if name not in names:
+            raise GraphError(
+                f"a {what} is given for {name!r}, which is no input of the network{nearest(name, names)}; "
+                f"inputs: {', '.join(names) or 'none'}"
+            )
+
+
+def _guard_extensions(graph: Graph, shapes: Mapping[str, Sequence[int]]) -> None:
+    """MXNet 1.9.1 writes past a buffer when an extension operator meets an input of unknown shape: refuse before."""
+    stack = [node for node in graph.nodes if node.op.startswith("mxq_")]
+    seen = set()
+    while stack:
+        node = stack.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        stack.extend(value.node for value in node.inputs)
+        if node.is_variable and node.name not in graph.params and node.name not in shapes:
+            raise GraphError(f"int8 operators depend on input {node.name!r}: give its shape")
