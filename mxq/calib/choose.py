@@ -1,16 +1,31 @@
 """From statistics to a calibration table."""
 
+import inspect
 from typing import Callable, Dict, Mapping, Union
 
-from ..errors import ConfigError, nearest
+from ..errors import CalibrationError, ConfigError, nearest
 from . import thresholds
 from .statistics import Statistics
 from .table import CalibTable
 
 #: How a range is chosen, by the mode's name.
-MODES: Dict[str, Callable] = {"minmax": thresholds.minmax}
+MODES: Dict[str, Callable] = {
+    "minmax": thresholds.minmax,
+    "entropy": thresholds.entropy,
+    "percentile": thresholds.percentile,
+    "mse": thresholds.mse,
+}
 ALIASES = {"naive": "minmax"}
 DTYPES = ("auto", "int8", "uint8")
+
+
+def check_mode(mode: str) -> str:
+    """The mode's own name. Raises ConfigError for an unknown one."""
+    name = ALIASES.get(mode, mode)
+    if name not in MODES:
+        known = (*MODES, *ALIASES)
+        raise ConfigError(f"calibration mode {mode!r}: accepted are {', '.join(known)}{nearest(str(mode), known)}")
+    return name
 
 
 def choose(
@@ -23,24 +38,35 @@ def choose(
 ) -> CalibTable:
     """Decides the range of every tensor.
 
+    >>> import numpy as np
+    >>> statistics = Statistics(["relu"])
+    >>> statistics["relu"].update(np.float32([0, 1, 6]))
+    >>> choose(statistics, "minmax").range("relu")
+    (0.0, 6.0)
+
     Args:
         statistics: what `collect` returns.
         mode: a key of MODES; 'naive' is 'minmax'.
         graph_hash: of the calibrated graph, for the table.
-        dtype: what the tensors become: 'int8' (symmetric), 'uint8' (affine, contains 0), or 'auto': uint8 where no value
-            is negative. One for all, or by tensor key (those not named: 'auto').
-        options: passed to the mode, for example ``percentile=99.9``.
+        dtype: what the tensors become: 'int8' (symmetric), 'uint8' (affine, contains 0), or 'auto': uint8 where no
+            value is negative. One for all, or by tensor key (those not named: 'auto').
+        options: passed to the mode: ``percentile=99.9`` for 'percentile'.
 
     Raises:
-        ConfigError: an unknown mode or type.
+        ConfigError: an unknown mode, type or option.
+        CalibrationError: a tensor without data.
     """
-    name = ALIASES.get(mode, mode)
-    if name not in MODES:
-        known = (*MODES, *ALIASES)
-        raise ConfigError(f"calibration mode {mode!r}: accepted are {', '.join(known)}{nearest(str(mode), known)}")
+    name = check_mode(mode)
+    known = list(inspect.signature(MODES[name]).parameters)[2:]
+    for option in options:
+        if option not in known:
+            raise ConfigError(f"mode {name!r} has no option {option!r}; it has {', '.join(known) or 'none'}")
     ranges = {}
     for key, tensor in statistics.items():
-        histogram = tensor.histogram()
+        try:
+            histogram = tensor.histogram()
+        except CalibrationError as error:
+            raise CalibrationError(f"tensor {key!r}: {error}") from None
         kind = dtype if isinstance(dtype, str) else dtype.get(key, "auto")
         if kind not in DTYPES:
             raise ConfigError(f"dtype {kind!r} of tensor {key!r}: accepted are {', '.join(DTYPES)}")
