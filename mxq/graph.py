@@ -9,14 +9,13 @@
 Only MXNet's public API is used: ``sym.tojson()`` and ``mx.sym.load_json``.
 """
 
-import ast
 import itertools
 import json
-import re
 from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
+from .attributes import attr_text, attr_value
 from .errors import GraphError
 
 VARIABLE = "null"
@@ -172,7 +171,7 @@ class Graph:
         return mx.sym.load_json(json.dumps(raw))
 
     def copy(self) -> "Graph":
-        """A deep copy of nodes, edges and notes; parameter arrays are shared (passes replace them, never write into them)."""
+        """A deep copy of nodes, edges and notes. Arrays are shared: passes replace them, never write into them."""
         self.sort()
         twins: Dict[int, Node] = {}
         nodes = []
@@ -288,45 +287,12 @@ class Graph:
         self.aux &= names
 
 
-def attr_text(value) -> str:
-    """An attribute as MXNet's JSON has it. Floats keep full precision.
-
-    >>> attr_text(0.1), attr_text((1, 2)), attr_text(True)
-    ('0.1', '(1, 2)', 'True')
-    """
-    if isinstance(value, (float, np.floating)):
-        return repr(float(value))
-    if isinstance(value, (list, tuple)):
-        inner = ", ".join(attr_text(v) for v in value)
-        return f"({inner},)" if len(value) == 1 else f"({inner})"
-    return str(value)
-
-
-_LITERALS = {"true": True, "false": False, "inf": float("inf"), "-inf": -float("inf"), "nan": float("nan")}
-_LONG = re.compile(r"(?<=\d)L\b")
-
-
-def attr_value(text: str):
-    """The Python value of an attribute's text; the inverse of :func:`attr_text`.
-
-    Reads what MXNet's own parser reads: ``true``, and ``(3L, 3L)`` as Python 2 wrote it.
-
-    >>> attr_value("(3L, 3L)"), attr_value("false"), attr_value("relu")
-    ((3, 3), False, 'relu')
-    """
-    if text.strip().lower() in _LITERALS:
-        return _LITERALS[text.strip().lower()]
-    try:
-        return ast.literal_eval(_LONG.sub("", text.strip()))
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
-        return text
-
-
-_TYPE_FLAGS = {"float32": 0, "float64": 1, "float16": 2, "uint8": 3, "int32": 4, "int8": 5, "int64": 6}
+#: MXNet's number of a dtype, as the attribute `__dtype__` has it.
+TYPE_FLAGS = {"float32": 0, "float64": 1, "float16": 2, "uint8": 3, "int32": 4, "int8": 5, "int64": 6}
 
 
 def _type_flag(dtype, name: str) -> int:
     try:
-        return _TYPE_FLAGS[np.dtype(dtype).name]
+        return TYPE_FLAGS[np.dtype(dtype).name]
     except KeyError:
-        raise GraphError(f"parameter {name!r} has dtype {dtype}; accepted are {', '.join(_TYPE_FLAGS)}") from None
+        raise GraphError(f"parameter {name!r} has dtype {dtype}; accepted are {', '.join(TYPE_FLAGS)}") from None

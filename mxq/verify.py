@@ -46,7 +46,7 @@ def verify(graph: Graph, stage: str = "float", *, data_shapes: Mapping[str, Sequ
 
     Args:
         graph: is not changed.
-        stage: ``'float'`` (no mxq operator), ``'qdq'`` (quantize and dequantize only) or ``'int8'``.
+        stage: ``'float'`` (no mxq operator; MXNet must load it), ``'qdq'`` (quantize and dequantize only) or ``'int8'``.
         data_shapes: with them, shapes are inferred too and every output must get one.
 
     Raises:
@@ -56,8 +56,10 @@ def verify(graph: Graph, stage: str = "float", *, data_shapes: Mapping[str, Sequ
         raise GraphError(f"stage {stage!r}: accepted are {', '.join(map(repr, STAGES))}")
     for rule in RULES:
         rule(graph, stage)
+    if stage == "float" or data_shapes is not None:
+        _loads(graph)
     if data_shapes is not None:
-        _loads(graph, data_shapes)
+        _infers(graph, data_shapes)
 
 
 def _names(graph: Graph, stage: str) -> None:
@@ -67,7 +69,8 @@ def _names(graph: Graph, stage: str) -> None:
             raise GraphError(f"a {node.op} node has no name; give it one (Graph.add does)")
         if node.name in seen:
             raise GraphError(
-                f"two nodes are named {node.name!r} ({seen[node.name]} and {node.op}); use Graph.add or Graph.unique_name"
+                f"two nodes are named {node.name!r} ({seen[node.name]} and {node.op}); "
+                "use Graph.add or Graph.unique_name"
             )
         seen[node.name] = node.op
 
@@ -81,7 +84,8 @@ def _order(graph: Graph, stage: str) -> None:
                 raise GraphError(f"input {i} of {node.name!r} is {value!r}, not a Value; use node.out()")
             if id(value.node) not in members:
                 raise GraphError(
-                    f"input {i} of {node.name!r} is {value.node.name!r}, which is not in graph.nodes; add it or replace it"
+                    f"input {i} of {node.name!r} is {value.node.name!r}, which is not in graph.nodes; "
+                    "add it or replace it"
                 )
             if id(value.node) not in before:
                 raise GraphError(f"node {node.name!r} comes before its input {value.node.name!r}; call graph.sort()")
@@ -174,7 +178,17 @@ RULES: List[Callable[[Graph, str], None]] = [
 ]
 
 
-def _loads(graph: Graph, data_shapes: Mapping[str, Sequence[int]]) -> None:
+def _loads(graph: Graph) -> None:
+    from mxnet.base import MXNetError
+
+    try:
+        graph.symbol()
+    except MXNetError as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        raise GraphError(f"MXNet does not load the graph: {lines[-1] if lines else error}") from error
+
+
+def _infers(graph: Graph, data_shapes: Mapping[str, Sequence[int]]) -> None:
     from .shapes import infer_shapes
 
     shapes = infer_shapes(graph, data_shapes)

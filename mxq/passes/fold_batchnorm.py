@@ -4,10 +4,10 @@ At inference ``BN(y) = s * y + t`` per channel, ``s = gamma / sqrt(var + eps)`` 
 taken as 1 where ``fix_gamma`` holds (MXNet's default). Computed in float64, stored as float32.
 
 * ``BN(W x + b) = (s W) x + (s b + t)``: always exact, if nothing but the BN reads the convolution.
-* ``W BN(x) + b = (W s) x + (b + W t)``: exact if no zero padding lies between, because padding stands for ``BN(x) = 0``;
-  with padding only if ``t`` is zero.
+* ``W BN(x) + b = (W s) x + (b + W t)``: exact without zero padding between (padding stands for
+  ``BN(x) = 0``), with padding only if ``t`` is zero.
 
-The layer keeps its name; its attribute ``__mxq_folded__`` lists the BatchNorms it took in, in order, separated by commas.
+The layer keeps its name; its attribute ``__mxq_folded__`` lists the BatchNorms it took in.
 A weight that others use as well is copied under a new name; layers that fold to the same numbers share the copy.
 """
 
@@ -16,9 +16,8 @@ from typing import Dict, List, NamedTuple, Optional, Tuple
 import numpy as np
 
 from ..graph import Graph, Node, Use, Value
+from .folded import record_fold
 from .linear import LINEAR
-
-FOLDED = "__mxq_folded__"
 
 #: BatchNorm operators, and the Activation each ends with. What they do at inference is the same.
 BATCHNORMS: Dict[str, Optional[str]] = {
@@ -75,7 +74,7 @@ def _fold_into_producers(graph: Graph) -> bool:
     _apply(graph, jobs)
     for bn, layer in folds:
         _bypass(graph, bn, layer.out())
-        _record(graph, bn, [layer])
+        record_fold(graph, bn, [layer])
     return bool(folds)
 
 
@@ -94,7 +93,7 @@ def _fold_into_consumers(graph: Graph) -> None:
         _apply(graph, jobs)
         for layer in layers:
             layer.inputs[0] = bn.inputs[0]
-        _record(graph, bn, layers)
+        record_fold(graph, bn, layers)
 
 
 # -- what fits -----------------------------------------------------------------------------------------------------
@@ -243,9 +242,3 @@ def _bypass(graph: Graph, bn: Node, value: Value) -> None:
         return
     graph.replace(bn.out(), value, only=[use for use in users if use.node is not None])
     bn.op, bn.attrs, bn.inputs = "_copy", {}, [value]  # without a graph output it is pruned
-
-
-def _record(graph: Graph, bn: Node, layers: List[Node]) -> None:
-    for layer in layers:
-        layer.attrs[FOLDED] = ",".join(filter(None, [layer.attrs.get(FOLDED), bn.name]))
-    graph.notes[bn.name] = f"folded into {', '.join(repr(layer.name) for layer in layers)}"
