@@ -1,0 +1,209 @@
+"""The two calls that everything else serves. `quantize_graph` is the data flow, one line an arrow."""
+
+import functools
+import itertools
+import logging
+from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+
+from .calib import batches, choose, collect
+from .calib.table import CalibTable, graph_hash, tensor_key
+from .errors import ConfigError
+from .exclude import excluded_nodes, follow_folding
+from .files import load_params, load_symbol
+from .graph import Graph
+from .model import QuantizedModel
+from .passes import run
+from .passes.annotate import annotate, quantized_values
+from .passes.drop_noops import drop_noops
+from .passes.fold_batchnorm import fold_batchnorm
+from .passes.fold_pad import fold_pad
+from .passes.insert_qdq import TensorRange, insert_qdq
+from .passes.lower import lower
+from .passes.prepend_normalization import prepend_normalization
+from .passes.quantize_params import quantize_params
+from .report import Report
+from .shapes import infer_shapes
+
+_log = logging.getLogger(__name__)
+
+#: Accepted values by argument.
+CHOICES = {
+    "quantized_dtype": ("auto", "int8", "uint8"),
+    "quantize_mode": ("smart", "full"),
+    "quantize_granularity": ("channel-wise", "tensor-wise"),
+    "input_dtype": ("float32", "int8", "uint8"),
+}
+#: What integers at the network's input stand for: themselves.
+INPUT_RANGES = {"uint8": TensorRange(0.0, 255.0, "uint8"), "int8": TensorRange(-127.0, 127.0, "int8")}
+
+
+class Options(NamedTuple):
+    """Everything that decides how a graph becomes int8; the keyword arguments of quantize_model, checked."""
+
+    calib_mode: str = "mse"
+    num_calib_examples: Optional[int] = None
+    calib_table: Optional[CalibTable] = None
+    quantized_dtype: str = "auto"
+    quantize_mode: str = "smart"
+    quantize_granularity: str = "channel-wise"
+    excluded_sym_names: Sequence[str] = ()
+    excluded_op_names: Sequence[str] = ()
+    excluded_patterns: Sequence[str] = ()
+    data_names: Optional[Sequence[str]] = None
+    label_names: Sequence[str] = ("softmax_label",)
+    data_shapes: Optional[Mapping[str, Tuple[int, ...]]] = None
+    mean: Optional[Sequence[float]] = None
+    std: Optional[Sequence[float]] = None
+    input_dtype: str = "float32"
+    batch_size: int = 32
+    ctx: object = None
+    progress: Optional[bool] = None
+
+
+def quantize_model(sym, params, calib_data=None, **options) -> QuantizedModel:
+    """Turns a float MXNet network into an int8 one that runs on mxq's operators.
+
+    >>> import mxnet as mx, mxq
+    >>> model = mxq.quantize_model("resnet-symbol.json", "resnet-0000.params", batches)  # doctest: +SKIP
+    >>> model.save("resnet-int8")  # doctest: +SKIP
+
+    Args:
+        sym: mx.sym.Symbol, or the path of its JSON file.
+        params: one dict of NDArrays (names with or without ``arg:`` / ``aux:``), an ``(arg, aux)`` pair, or the path of a
+            .params file.
+        calib_data: inputs like those the network will see, as float32 (or as `input_dtype` says): a DataIter, a Gluon
+            DataLoader with or without labels, numpy arrays or NDArrays (first axis = examples; a dict by input name, or
+            a tuple, for several inputs), or any iterable of batches. Not needed with `calib_table` or
+            ``calib_mode='none'``.
+        calib_mode: how a tensor's range is chosen: 'mse' (least squared error), 'entropy' (least KL divergence),
+            'percentile', 'minmax' (also 'naive'), or 'none': ranges are found at run time, which is slower.
+        num_calib_examples: use exactly so many examples; all by default.
+        calib_table: a CalibTable or the path of a saved one, instead of calibration.
+        quantized_dtype: 'auto' (uint8 for tensors without negative values, else int8), 'int8' or 'uint8'.
+        quantize_mode: 'smart' (int8 where it pays) or 'full' (wherever an operator has an int8 form).
+        quantize_granularity: scales of weights: 'channel-wise' or 'tensor-wise'.
+        excluded_sym_names, excluded_op_names, excluded_patterns: lists of node names, operator names and regular
+            expressions on node names that stay float. One that matches nothing is an error.
+        data_names: inputs that are data, in the order of `calib_data`; all that are no label by default.
+        label_names: inputs that are labels.
+        data_shapes: input name -> shape, where there is no calibration data to tell.
+        mean, std: per channel (or one number): the network gets raw pixels and does ``(x - mean) / std`` itself, exactly.
+        input_dtype: type of the network's data: 'float32', or 'uint8' / 'int8' to be fed integers, which stand for
+            themselves. With 'float32', integers are accepted too.
+        batch_size: for calibration data that comes in one piece.
+        ctx: context that calibration runs on; the CPU by default.
+        progress: True or False to show a progress bar or not; by default where a person is watching.
+
+    Returns:
+        QuantizedModel: ``(symbol, arg_params, aux_params)`` with ``save()``, ``table`` and ``report``.
+
+    Raises:
+        ConfigError: an argument that is not accepted. GraphError: a network that cannot be read. CalibrationError:
+        data or a table that do not fit. All are subclasses of MXQError and ValueError.
+    """
+    graph = Graph.from_symbol(load_symbol(sym), *load_params(params))
+    return quantize_graph(graph, calib_data, Options(**options))
+
+
+def quantize_graph(graph: Graph, calib_data, options: Options) -> QuantizedModel:
+    """The data flow on a Graph; see quantize_model."""
+    _check(options)
+    data_names = _data_names(graph, options)
+    excluded = excluded_nodes(
+        graph, options.excluded_sym_names, options.excluded_op_names, options.excluded_patterns
+    )
+    floats = run(graph, simplifications(data_names[0] if data_names else None, options))
+    examples, floats.shapes = _examples(floats, calib_data, data_names, options)
+    integers = {n: INPUT_RANGES[options.input_dtype] for n in data_names[:1] if options.input_dtype != "float32"}
+    calibrated = options.calib_mode not in (None, "none") or options.calib_table is not None
+    annotated = annotate(
+        floats,
+        excluded=follow_folding(excluded, floats),
+        mode=options.quantize_mode,
+        calibrated=calibrated,
+        integer_inputs=integers,
+    )
+    table = _calibrate(floats, annotated, examples, options) if calibrated else None
+    qdq = run(
+        annotated,
+        [
+            functools.partial(insert_qdq, table=table, quantized_dtype=options.quantized_dtype, fixed=integers),
+            functools.partial(quantize_params, granularity=options.quantize_granularity),
+        ],
+        stage="qdq",
+    )
+    lowered = run(qdq, [lower], stage="int8")
+    report = Report.of(graph, annotated)
+    if report.count("int8") == 0:
+        _log.warning("nothing in this network became int8; its report says why for every node")
+    return QuantizedModel.of(lowered, table, report, qdq)
+
+
+def simplifications(data_name: Optional[str], options: Options) -> List:
+    """The float passes, in order."""
+    passes = []
+    if options.mean is not None or options.std is not None:
+        passes.append(
+            functools.partial(
+                prepend_normalization,
+                data_name=data_name,
+                mean=options.mean,
+                std=options.std,
+                dtype=options.input_dtype,
+            )
+        )
+    return [*passes, drop_noops, fold_pad, fold_batchnorm]
+
+
+def _check(options: Options) -> None:
+    for name, accepted in CHOICES.items():
+        if getattr(options, name) not in accepted:
+            raise ConfigError(f"{name}={getattr(options, name)!r}: accepted are {', '.join(accepted)}")
+
+
+def _data_names(graph: Graph, options: Options) -> List[str]:
+    names = [n.name for n in graph.inputs]
+    if options.data_names is None:
+        return [n for n in names if n not in (options.label_names or ())]
+    missing = [n for n in options.data_names if n not in names]
+    if missing:
+        raise ConfigError(f"data_names: {', '.join(missing)} are no inputs of the network; it has {', '.join(names)}")
+    return list(options.data_names)
+
+
+def _examples(graph: Graph, calib_data, data_names: List[str], options: Options) -> Tuple[Optional[Iterable], Dict]:
+    """Calibration batches, and the shapes of all values as far as shapes of the data are known."""
+    examples, shapes = None, dict(options.data_shapes or {})
+    if calib_data is not None:
+        found = batches(
+            calib_data,
+            data_names,
+            batch_size=options.batch_size,
+            num_examples=options.num_calib_examples,
+            data_shapes=options.data_shapes,
+        )
+        first = next(found)
+        shapes.update((name, tuple(array.shape)) for name, array in first.arrays.items())
+        examples = itertools.chain([first], found)
+    if not set(data_names) <= set(shapes):
+        return examples, {}
+    return examples, infer_shapes(graph, {n: shapes[n] for n in data_names})
+
+
+def _calibrate(floats: Graph, annotated: Graph, examples: Optional[Iterable], options: Options) -> CalibTable:
+    if options.calib_table is not None:
+        table = options.calib_table
+        table = table if isinstance(table, CalibTable) else CalibTable.load(table)
+        table.check(floats)
+        return table
+    if examples is None:
+        raise ConfigError(
+            f"calib_mode={options.calib_mode!r} needs calib_data; give some, a calib_table, or calib_mode='none'"
+        )
+    by_name = {n.name: n for n in floats.nodes}
+    keys = {tensor_key(v): by_name[v.node.name].out(v.index) for v in quantized_values(annotated)}
+    statistics = collect(
+        floats, keys, examples, ctx=options.ctx, progress=options.progress, num_examples=options.num_calib_examples
+    )
+    dtype = "auto" if options.quantized_dtype == "auto" else options.quantized_dtype
+    return choose(statistics, options.calib_mode, graph_hash=graph_hash(floats), dtype=dtype)

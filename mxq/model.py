@@ -1,0 +1,45 @@
+"""What quantize_model returns."""
+
+from typing import Dict, NamedTuple
+
+from .calib.table import CalibTable
+from .files import save_model
+from .graph import Graph
+from .report import Report
+
+
+class _Triple(NamedTuple):
+    symbol: object
+    arg_params: Dict[str, object]
+    aux_params: Dict[str, object]
+
+
+class QuantizedModel(_Triple):
+    """``(symbol, arg_params, aux_params)`` of an int8 network, with the reasons behind it.
+
+    >>> symbol, arg_params, aux_params = mxq.quantize_model(sym, params, data)  # doctest: +SKIP
+
+    Attributes:
+        symbol: mx.sym.Symbol on mxq operators.
+        arg_params, aux_params: name -> NDArray; int8 weights, int32 biases, float32 scales.
+        table: the CalibTable, or None without calibration.
+        report: Report, a line for every node of the original network.
+        qdq: Graph with explicit quantize/dequantize nodes, which the symbol was lowered from and exporters read.
+    """
+
+    table: CalibTable
+    report: Report
+    qdq: Graph
+
+    @classmethod
+    def of(cls, graph: Graph, table: CalibTable, report: Report, qdq: Graph) -> "QuantizedModel":
+        model = cls(*graph.to_symbol())
+        model.table, model.report, model.qdq = table, report, qdq
+        return model
+
+    def save(self, prefix: str, epoch: int = 0) -> None:
+        """Writes ``prefix-symbol.json`` and ``prefix-0000.params``, each file whole or not at all.
+
+        Load them with ``mx.model.load_checkpoint`` or ``gluon.SymbolBlock.imports`` after ``import mxq``.
+        """
+        save_model(prefix, self.symbol, self.arg_params, self.aux_params, epoch=epoch)

@@ -1,0 +1,83 @@
+"""Which followers a multiplying operator takes along: activation and residual sum, in the orders of real networks.
+
+    head -> act                      head -> add -> act          (ResNet v1)
+    head -> act -> add               head -> add                 (MobileNetV2, EfficientNet)
+
+The native operators apply: scale and bias, sum before the activation, activation, sum after it; one sum, one activation.
+"""
+
+from typing import Dict, List, NamedTuple, Optional, Tuple
+
+from ..graph import Graph, Node, Value
+from .spec import sole_user
+
+ADD = ("elemwise_add", "_plus", "_Plus", "_add", "broadcast_add", "broadcast_plus")
+ACTIVATION = ("Activation", "relu", "clip", "LeakyReLU")
+
+
+def native_activation(node: Node) -> Optional[Dict[str, object]]:
+    """Attributes of the fused activation, or None where the native operators have no such activation.
+
+    >>> native_activation(Node("Activation", "a", {"act_type": "relu"}))
+    {'act': 'relu'}
+    """
+    if node.op == "relu" or (node.op == "Activation" and node.get("act_type") == "relu"):
+        return {"act": "relu"}
+    if node.op == "clip":
+        return {"act": "clip", "act_alpha": float(node.get("a_min")), "act_beta": float(node.get("a_max"))}
+    if node.op == "LeakyReLU" and node.get("act_type", "leaky") == "leaky":
+        return {"act": "leaky", "act_alpha": float(node.get("slope", 0.25))}
+    return None
+
+
+def grow_chain(head: Node, graph: Graph, uses: Dict, taken: set, *, with_sum: bool = True) -> List[Node]:
+    """The head and the followers that fuse with it, in order."""
+    nodes, have_act, have_sum = [head], False, not with_sum
+    while True:
+        user = sole_user(nodes[-1].out(), uses)
+        if user is None or user.name in taken:
+            return nodes
+        if not have_act and user.op in ACTIVATION and native_activation(user) is not None:
+            have_act = True
+        elif not have_sum and user.op in ADD and _other(user, nodes[-1]) is not None:
+            if graph.param_of(_other(user, nodes[-1])) is not None or not same_shape(user, graph):
+                return nodes
+            have_sum = True
+        else:
+            return nodes
+        nodes.append(user)
+
+
+def same_shape(add: Node, graph: Graph) -> bool:
+    """Whether a sum surely has equal shapes: elementwise operators by definition, broadcasting ones by inference."""
+    if not add.op.startswith("broadcast"):
+        return True
+    a, b = (graph.shapes.get((v.node.name, v.index)) for v in add.inputs)
+    return a is not None and a == b
+
+
+def _other(add: Node, producer: Node) -> Optional[Value]:
+    rest = [v for v in add.inputs if v.node is not producer]
+    return rest[0] if len(rest) == 1 else None
+
+
+class Chain(NamedTuple):
+    """What a grown chain means for the native operator."""
+
+    attrs: Dict[str, object]
+    residual: Optional[Value]
+
+
+def read_chain(nodes: Tuple[Node, ...], head: Node) -> Chain:
+    """Activation and sum of a unit whose head is `head`; `nodes` in topological order."""
+    attrs: Dict[str, object] = {}
+    residual = None
+    previous = head
+    for node in nodes[[n.name for n in nodes].index(head.name) + 1 :]:
+        if node.op in ADD:
+            attrs["sum"] = "after_act" if "act" in attrs else "before_act"
+            residual = _other(node, previous)
+        else:
+            attrs.update(native_activation(node))
+        previous = node
+    return Chain(attrs, residual)

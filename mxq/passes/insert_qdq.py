@@ -1,0 +1,118 @@
+"""Makes quantization explicit: ``value -> mxq_quantize_v2 -> mxq_dequantize -> int8 users``.
+
+The calibrated range stands on both nodes as ``min_calib_range`` / ``max_calib_range`` with full precision. The graph runs
+as it is: it is what exporters read and what the lowered graph is compared with.
+
+Whose range a tensor has:
+
+* its own calibrated one, int8 or uint8 as `quantized_dtype` says ('auto': uint8 where no value is negative);
+* that of the concat that is its only user, so that the concat only copies;
+* that of its source where a unit merely moves or selects values.
+"""
+
+from typing import Dict, List, NamedTuple, Optional, Tuple
+
+from ..calib.table import CalibTable, tensor_key
+from ..graph import Graph, Value
+from ..ops import SELECT
+from .annotate import quantized_values, units
+
+Key = Tuple[int, int]
+
+
+class TensorRange(NamedTuple):
+    lo: float
+    hi: float
+    dtype: str
+
+
+def insert_qdq(
+    graph: Graph, table: Optional[CalibTable], *, quantized_dtype: str = "auto", fixed: Dict[str, TensorRange] = None
+) -> Graph:
+    """Returns a copy of the annotated `graph` with a quantize/dequantize pair on every value that a unit reads.
+
+    Args:
+        graph: output of `annotate`.
+        table: calibrated ranges; None leaves ranges to run time.
+        quantized_dtype: 'auto', 'int8' or 'uint8'.
+        fixed: tensor key -> range that replaces the calibrated one (raw integer inputs).
+    """
+    graph = graph.copy()
+    ranges = {} if table is None else assign_ranges(graph, table, quantized_dtype, fixed or {})
+    for value in quantized_values(graph):
+        _insert_pair(graph, value, ranges.get((id(value.node), value.index)), quantized_dtype)
+    graph.sort()
+    return graph
+
+
+def assign_ranges(
+    graph: Graph, table: CalibTable, quantized_dtype: str, fixed: Dict[str, TensorRange]
+) -> Dict[Key, TensorRange]:
+    """The range of each quantized value, by ``(id(node), index)``."""
+    quantized = quantized_values(graph)
+    found = {}
+    for value in quantized:
+        key = tensor_key(value)
+        found[(id(value.node), value.index)] = fixed.get(key) or _own_range(table, key, quantized_dtype)
+    uses = graph.uses()
+    all_units = units(graph)
+    source_of = {(id(u.output.node), u.output.index): u.inputs[0] for u in all_units if u.kind == SELECT}
+    # From the outputs backwards, so that concats in a row share the last one's range.
+    for unit in reversed(all_units):
+        target = found.get((id(unit.output.node), unit.output.index))
+        if unit.spec.name == "concat" and target is not None:
+            for value in unit.inputs:
+                _align(value, target, found, uses, source_of)
+    for unit in all_units:
+        out = (id(unit.output.node), unit.output.index)
+        if unit.kind == SELECT and out in found:
+            source = unit.inputs[0]
+            found[out] = found[(id(source.node), source.index)]
+    return found
+
+
+def _own_range(table: CalibTable, key: str, quantized_dtype: str) -> TensorRange:
+    lo, hi = table.range(key)
+    dtype = quantized_dtype if quantized_dtype != "auto" else "uint8" if lo >= 0 else "int8"
+    return TensorRange(lo, hi, dtype)
+
+
+def _align(value: Value, target: TensorRange, found: Dict, uses: Dict, source_of: Dict) -> None:
+    """Gives `value` the range of the concat that reads it, and its sources too where values are only moved."""
+    chain: List[Key] = []
+    while True:
+        key = (id(value.node), value.index)
+        if len(uses.get(key, [])) != 1 or key not in found:
+            return  # somebody else reads it: it keeps its own range and the concat rescales
+        chain.append(key)
+        if key not in source_of:
+            break
+        value = source_of[key]
+    if value.node.is_variable:
+        return
+    for key in chain:
+        found[key] = target
+
+
+def _insert_pair(graph: Graph, value: Value, tensor_range: Optional[TensorRange], quantized_dtype: str) -> None:
+    users = graph.uses_of(value)
+    name = tensor_key(value).replace(":", "_")
+    if tensor_range is None:
+        dtype = "uint8" if quantized_dtype != "int8" and _ends_in_relu(value) else "int8"
+        quantize = graph.add("mxq_quantize_v2", f"{name}_quantize", [value], {"out_type": dtype})
+        inputs = [quantize.out(0), quantize.out(1), quantize.out(2)]
+        dequantize = graph.add("mxq_dequantize", f"{name}_dequantize", inputs, {"ranges": "tensor"})
+    else:
+        attrs = {"min_calib_range": tensor_range.lo, "max_calib_range": tensor_range.hi}
+        quantize = graph.add(
+            "mxq_quantize_v2", f"{name}_quantize", [value], {"out_type": tensor_range.dtype, **attrs}
+        )
+        dequantize = graph.add("mxq_dequantize", f"{name}_dequantize", [quantize.out()], attrs)
+    graph.replace(value, dequantize.out(), only=[u for u in users if u.node is not quantize])
+
+
+def _ends_in_relu(value: Value) -> bool:
+    """Whether a run-time range surely starts at zero, so that uint8 needs no zero point."""
+    node = value.node
+    return node.op == "relu" or (node.op == "Activation" and node.get("act_type") in ("relu", "sigmoid"))
+

@@ -1,0 +1,354 @@
+"""Turns ``dequantize -> float unit -> quantize`` into one int8 operator that reads and writes integers.
+
+The walk visits nodes in order and keeps, for every value, the forms it exists in: float as the network had it, integers
+channels-first or channels-last. A form that a reader needs and nobody made yet is made on demand, once. So conversions
+stand only at the border of the int8 regions, and the layout changes inside them.
+
+Which lowering an operator has stands in its row of the op table (`mxq/ops`); this file only offers the verbs they use.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Dict, List, Mapping, Optional, Sequence, Tuple
+
+import numpy as np
+
+from ..graph import Graph, Node, Value
+from ..ops import UNIT, Unit
+from ..ops.fuse import read_chain
+from ..ops.unary import evaluate
+from ..qmath import QMIN, QParams, dequantize, quantize
+from .annotate import units
+from .quantize_params import in_qparams
+
+Key = Tuple[int, int]
+QUANTIZE, DEQUANTIZE = "mxq_quantize_v2", "mxq_dequantize"
+
+
+@dataclass(frozen=True)
+class Form:
+    """A value of the new graph: float (``dtype`` 'float32') or integers.
+
+    `layout` is 'first' (as the network has it) or 'last' (channels last). `runtime` holds the minimum and maximum as
+    values of the graph where no range was calibrated.
+    """
+
+    value: Value
+    layout: str
+    rank: Optional[int] = None
+    dtype: str = "float32"
+    scale: float = 1.0
+    zero_point: int = 0
+    runtime: Optional[Tuple[Value, Value]] = None
+
+    @property
+    def qparams(self) -> QParams:
+        return QParams(self.scale, self.zero_point, self.dtype)
+
+
+def lower(graph: Graph) -> Graph:
+    """Returns the graph with every unit as one native operator; input: the graph after `quantize_params`."""
+    return Lowering(graph).run()
+
+
+class Lowering:
+    """One walk. The methods without underscore are what the rows of the op table call."""
+
+    def __init__(self, source: Graph):
+        self.source = source
+        self.graph = Graph([], [], {}, ())
+        self.graph.notes, self.graph.shapes = dict(source.notes), dict(source.shapes)
+        self._float: Dict[Key, Form] = {}
+        self._ints: Dict[Tuple[int, int, str], Form] = {}
+        self._alias: Dict[Key, Key] = {}  # output of a dequantize node -> output of its quantize node
+        self._quantize_of: Dict[Key, Node] = {}  # value -> the quantize node that reads it
+        self._copied: Dict[int, Node] = {}  # id of a node that stays float -> its copy
+        self._by_id = {id(n): n for n in source.nodes}
+        self._uses = source.uses()
+
+    def run(self) -> Graph:
+        last_of = {id(u.output.node): u for u in units(self.source)}
+        for node in self.source.nodes:
+            if node.op == QUANTIZE:
+                self._quantize_of[_key(node.inputs[0])] = node
+        for node in self.source.nodes:
+            if node.op == DEQUANTIZE and node.inputs[0].node.op == QUANTIZE:
+                self._alias[_key(node.out())] = _key(node.inputs[0])
+            elif UNIT in node.attrs:
+                if id(node) in last_of:
+                    unit = last_of[id(node)]
+                    unit.spec.lower(self, unit)
+            elif node.op not in (QUANTIZE, DEQUANTIZE):
+                self._copy(node)
+        self.graph.outputs = [self._as_float(v) for v in self.source.outputs]
+        self._name_outputs()
+        self.graph.sort()
+        self.graph.prune()
+        return self.graph
+
+    # -- reading -------------------------------------------------------------------------------------------------
+
+    def q(self, value: Value, layout: str = None, rank: int = None) -> Form:
+        """The integers of a quantized value, in `layout` or, without one, as they are."""
+        key = self._alias.get(_key(value), _key(value))
+        order = [layout] if layout else ["last", "first"]
+        for wanted in order:
+            if key + (wanted,) in self._ints:
+                return self._ints[key + (wanted,)]
+        present = [self._ints[key + (l,)] for l in ("last", "first") if key + (l,) in self._ints]
+        form = self._relayout(present[0], layout) if present else self._quantize(key, layout or "first", rank)
+        self._ints[key + (form.layout,)] = form
+        return form
+
+    def flat(self, value: Value, name: str = None) -> Form:
+        """The integers as (N, K) in the order the network has them."""
+        form = self.q(value)
+        if form.layout == "first" and form.rank == 2:
+            return form
+        key = self._alias.get(_key(value), _key(value)) + ("flat",)
+        if key not in self._ints:
+            layout = "channels_last" if form.layout == "last" else ""
+            node = self.emit("mxq_flatten", name or f"{value.node.name}_flatten", [form.value], {"layout": layout})
+            self._ints[key] = self._like(form, node, "first", 2)
+        return self._ints[key]
+
+    # -- writing -------------------------------------------------------------------------------------------------
+
+    def emit(self, op: str, name: str, inputs: Sequence[Value], attrs: Mapping = None) -> Node:
+        """A native node; `node` in its attributes names it in errors."""
+        node = self.graph.add(op, name, inputs, attrs)
+        node.attrs["node"] = node.name
+        return node
+
+    def weighted(self, op: str, unit: Unit, x: Form, attrs: Dict, layout: str, rank: int) -> None:
+        """Emits a convolution or fully connected operator with the unit's weights, activation and sum."""
+        head, chain = unit.head, read_chain(unit.nodes, unit.head)
+        weight, weight_scale = (self._param(v) for v in head.inputs[1].node.inputs)
+        inputs = [x.value, weight, weight_scale]
+        attrs = {**attrs, "no_bias": len(head.inputs) < 3, "in_scale": x.scale, "in_zero_point": x.zero_point}
+        if x.runtime is not None:
+            self._weighted_at_run_time(op, unit, x, inputs, attrs, layout, rank)
+            return
+        if len(head.inputs) > 2:
+            inputs.append(self._param(head.inputs[2].node.inputs[0]))
+        attrs["content_id"] = self._content_id(inputs[1:])
+        attrs.update(chain.attrs)
+        if chain.residual is not None:
+            residual = self.q(chain.residual, layout, rank)
+            inputs.append(residual.value)
+            attrs.update(sum_scale=residual.scale, sum_zero_point=residual.zero_point)
+        self._write(op, unit, inputs, attrs, layout, rank)
+
+    def rescale(self, op: str, unit: Unit, x: Form, attrs: Dict, layout: str, rank: int) -> None:
+        """Emits an operator that reads one tensor and writes in a scale of its own, or float."""
+        if x.runtime is not None:
+            attrs = {**attrs, "in_scale": 1.0, "in_zero_point": x.zero_point, "out_type": x.dtype, "out_scale": 1.0,
+                     "out_zero_point": x.zero_point}
+            node = self.emit(op, unit.name, [x.value], attrs)
+            self._set(unit, self._like(x, node, layout, rank))
+            return
+        attrs = {**attrs, "in_scale": x.scale, "in_zero_point": x.zero_point}
+        self._write(op, unit, [x.value], attrs, layout, rank)
+
+    def combine(self, op: str, unit: Unit, forms: List[Form], attrs: Dict, layout: str, rank: Optional[int]) -> None:
+        """Emits an operator of several int8 tensors with rescaling."""
+        self._write(op, unit, [f.value for f in forms], attrs, layout, rank)
+
+    def select(self, op: str, unit: Unit, x: Form, attrs: Dict, layout: str, rank: Optional[int]) -> None:
+        """Emits an operator whose output has the scale of its input."""
+        self._set(unit, self._like(x, self.emit(op, unit.name, [x.value], attrs), layout, rank))
+
+    def pass_through(self, unit: Unit, form: Form) -> None:
+        """Says that the unit's output is this form already."""
+        self._set(unit, form)
+
+    def table(self, unit: Unit, x: Form) -> None:
+        """Emits the 256-entry table of the unit's function."""
+        levels = np.arange(256, dtype=np.int64) + QMIN[x.dtype]
+        result = evaluate(list(unit.nodes), self.source, dequantize(levels, x.qparams))
+        out = self._out_qparams(unit)
+        table = result.astype(np.float32) if out is None else quantize(result, out)
+        entry = self.graph.add_param(f"{unit.name}_table", table)
+        attrs = {"axis": -1 if x.layout == "last" else 1} if table.ndim == 2 else {}
+        node = self.emit("mxq_lut", unit.name, [x.value, entry], attrs)
+        self._finish(unit, node, out, x.layout, x.rank)
+
+    # -- inside --------------------------------------------------------------------------------------------------
+
+    def _write(self, op: str, unit: Unit, inputs: List[Value], attrs: Dict, layout: str, rank: Optional[int]) -> None:
+        out = self._out_qparams(unit)
+        if out is None:
+            attrs = {**attrs, "out_type": "float32"}
+        else:
+            attrs = {**attrs, "out_type": out.dtype, "out_scale": out.scale, "out_zero_point": out.zero_point}
+        self._finish(unit, self.emit(op, unit.name, inputs, attrs), out, layout, rank)
+
+    def _finish(self, unit: Unit, node: Node, out: Optional[QParams], layout: str, rank: Optional[int]) -> None:
+        if out is None:
+            self._float[_key(unit.output)] = Form(node.out(), layout, rank)
+        else:
+            self._set(unit, Form(node.out(), layout, rank, out.dtype, out.scale, out.zero_point))
+
+    def _weighted_at_run_time(self, op, unit, x, inputs, attrs, layout, rank) -> None:
+        """int32 sums, then a requantize node that finds the range of what was computed."""
+        head = unit.head
+        attrs = {**attrs, "no_bias": True, "in_scale": 1.0, "out_type": "int32"}
+        attrs["content_id"] = self._content_id(inputs[1:])
+        sums = self.emit(op, unit.name, inputs, attrs)
+        rest = [sums.out(), *x.runtime, inputs[2]]
+        if len(head.inputs) > 2:
+            rest.append(self._param(head.inputs[2]))
+        quantize_node = self._quantize_of.get(_key(unit.output))
+        out_type = "float32" if quantize_node is None else quantize_node.attrs["out_type"]
+        node = self.emit(
+            "mxq_requantize",
+            f"{unit.name}_requantize",
+            rest,
+            {
+                "ranges": "tensor",
+                "in_type": x.dtype,
+                "no_bias": len(head.inputs) < 3,
+                "act": "relu" if len(unit.nodes) > 1 else "none",
+                "out_type": out_type,
+            },
+        )
+        if quantize_node is None:
+            self._float[_key(unit.output)] = Form(node.out(), layout, rank)
+        else:
+            self._set(unit, Form(node.out(), layout, rank, out_type, runtime=(node.out(1), node.out(2))))
+
+    def _set(self, unit: Unit, form: Form) -> None:
+        """Registers integers as the unit's output: of its quantize node, and of the value itself for float readers."""
+        quantize_node = self._quantize_of.get(_key(unit.output))
+        for key in [_key(unit.output)] + ([_key(quantize_node.out())] if quantize_node else []):
+            self._ints[key + (form.layout,)] = form
+
+    def _out_qparams(self, unit: Unit) -> Optional[QParams]:
+        node = self._quantize_of.get(_key(unit.output))
+        return None if node is None else in_qparams(node)
+
+    @staticmethod
+    def _like(x: Form, node: Node, layout: str, rank: Optional[int]) -> Form:
+        return Form(node.out(), layout, rank, x.dtype, x.scale, x.zero_point, x.runtime)
+
+    def _quantize(self, key: Key, layout: str, rank: Optional[int]) -> Form:
+        node = self._by_id[key[0]]
+        source = node.inputs[0]
+        shape = self.source.shapes.get((source.node.name, source.index))
+        rank = rank or (len(shape) if shape else None)
+        moves = layout == "last" and rank is not None and rank > 2
+        attrs = {"layout": "channels_last" if moves else "keep", "out_type": node.attrs["out_type"]}
+        qparams = in_qparams(node)
+        if qparams is not None:
+            attrs.update({k: node.attrs[k] for k in ("min_calib_range", "max_calib_range")})
+        new = self.emit(QUANTIZE, node.name, [self._as_float(source)], attrs)
+        if qparams is None:
+            return Form(new.out(), layout, rank, attrs["out_type"], runtime=(new.out(1), new.out(2)))
+        return Form(new.out(), layout, rank, qparams.dtype, qparams.scale, qparams.zero_point)
+
+    def _relayout(self, form: Form, layout: str) -> Form:
+        if form.rank is None or form.rank <= 2:
+            return Form(form.value, layout, form.rank, form.dtype, form.scale, form.zero_point, form.runtime)
+        node = self.emit("mxq_transpose", f"{form.value.node.name}_{layout}", [form.value],
+                         {"axes": _permutation(form.rank, layout)})
+        return self._like(form, node, layout, form.rank)
+
+    def _as_float(self, value: Value) -> Value:
+        key = _key(value)
+        if key not in self._float:
+            copy = self._copied.get(key[0])
+            self._float[key] = Form(copy.out(key[1]), "first") if copy else self._dequantize(value, self.q(value))
+        form = self._float[key]
+        if form.layout == "last":
+            form = Form(self._float_first(value, form), "first", form.rank)
+            self._float[key] = form
+        return form.value
+
+    def _dequantize(self, value: Value, form: Form) -> Form:
+        moves = form.layout == "last" and (form.rank is None or form.rank > 2)
+        attrs = {"layout": "channels_first" if moves else "keep"}
+        inputs = [form.value]
+        if form.runtime is not None:
+            attrs["ranges"] = "tensor"
+            inputs += list(form.runtime)
+        else:
+            lo, hi = _representative_range(form.qparams)
+            attrs.update(min_calib_range=lo, max_calib_range=hi)
+        base = value.node.inputs[0].node.inputs[0].node if value.node.op == DEQUANTIZE else value.node
+        return Form(self.emit(DEQUANTIZE, f"{base.name}_dequantize", inputs, attrs).out(), "first", form.rank)
+
+    def _float_first(self, value: Value, form: Form) -> Value:
+        if form.rank is None or form.rank <= 2:
+            return form.value
+        axes = _permutation(form.rank, "first")
+        return self.graph.add("transpose", f"{value.node.name}_first", [form.value], {"axes": axes}).out()
+
+    def _copy(self, node: Node) -> None:
+        if node.is_variable:
+            if node.name in self.source.params and not self._is_read_as_it_is(node):
+                return
+            new = Node(node.op, node.name, node.attrs, (), node.subgraphs)
+            self.graph.nodes.append(new)
+            if node.name in self.source.params:
+                self.graph.params[node.name] = self.source.params[node.name]
+                if node.name in self.source.aux:
+                    self.graph.aux.add(node.name)
+        else:
+            new = Node(node.op, node.name, node.attrs, [self._as_float(v) for v in node.inputs], node.subgraphs)
+            self.graph.nodes.append(new)
+        self._copied[id(node)] = new
+
+    def _is_read_as_it_is(self, node: Node) -> bool:
+        readers = [u.node for u in self._uses.get((id(node), 0), [])]
+        return any(r is None or (UNIT not in r.attrs and r.op not in (QUANTIZE, DEQUANTIZE)) for r in readers)
+
+    def _param(self, value: Value) -> Value:
+        """A parameter variable of the source graph in the new one, made once."""
+        key = _key(value)
+        if key not in self._float:
+            new = self.graph.add_param(value.node.name, self.source.params[value.node.name])
+            self._float[key] = Form(new, "first")
+        return self._float[key].value
+
+    def _content_id(self, values: Sequence[Value]) -> str:
+        """Tells parameters apart even where memory is reused: the native cache of packed weights keys on it."""
+        digest = hashlib.sha1()
+        for value in values:
+            digest.update(self.graph.params[value.node.name].tobytes())
+        return digest.hexdigest()[:16]
+
+    def _name_outputs(self) -> None:
+        """The symbol's outputs keep their names: whatever now computes one takes its node's name."""
+        by_name = {n.name: n for n in self.graph.nodes}
+        for old, new in zip(self.source.outputs, self.graph.outputs):
+            while old.node.op in (QUANTIZE, DEQUANTIZE):
+                old = old.node.inputs[0]
+            name, node = old.node.name, new.node
+            if node.name == name or node.is_variable:
+                continue
+            holder = by_name.get(name)
+            if holder is not None:
+                holder.name = self.graph.unique_name(f"{name}_int8")
+                by_name[holder.name] = holder
+            node.name = name
+            by_name[name] = node
+            for renamed in (node, holder):
+                if renamed is not None and "node" in renamed.attrs:
+                    renamed.attrs["node"] = renamed.name
+
+
+def _key(value: Value) -> Key:
+    return id(value.node), value.index
+
+
+def _permutation(rank: int, layout: str) -> Tuple[int, ...]:
+    """Axes for `transpose` that bring a stored tensor into `layout` from the other one."""
+    if layout == "last":
+        return (0, *range(2, rank), 1)
+    return (0, rank - 1, *range(1, rank - 1))
+
+
+def _representative_range(qparams: QParams) -> Tuple[float, float]:
+    """A range that `range_to_qparams` maps to these very parameters."""
+    levels = {"int8": (-127, 127), "uint8": (0, 255)}[qparams.dtype]
+    return tuple(qparams.scale * (level - qparams.zero_point) for level in levels)
