@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <initializer_list>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -34,12 +35,19 @@ class Attrs {
   DType get_dtype(const std::string& key, const std::string& fallback,
                   std::initializer_list<const char*> accepted) const;      // "int8", "uint8", "int32", "float32"
 
+  // Marks a key as known although the operator itself does not read it.
+  void accept(const std::string& key) const { asked_.insert(key); }
+  // Throws Error naming the first attribute that nothing has asked for, with the nearest one that was. Keys that start
+  // with "__" are MXNet's own and are left alone. Call it after the operator has read what it needs.
+  void check_all_read() const;
+
   // Throws Error about this operator: "mxq_conv 'conv1': attribute stride=(0, 0): each must be 1 or more".
   [[noreturn]] void fail(const std::string& key, const std::string& accepted) const;
 
  private:
   std::string op_name_;
   std::map<std::string, std::string> values_;
+  mutable std::set<std::string> asked_;  // a record of reads, so the readers stay const
 };
 
 }  // namespace mxq

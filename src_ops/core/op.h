@@ -64,11 +64,15 @@ struct OpEntry {
   std::vector<Implementation> cpu;       // best first, "ref" last
 };
 
-// All operators of op_table.inc.
+// All operators of op_table.inc, in its order.
 const std::vector<OpEntry>& op_table();
+
+// Parses the attributes of a node; an attribute that the operator does not know is an error.
+std::unique_ptr<Op> parse_op(const OpEntry& entry, const Attrs& attrs);
 
 // Tries the implementations in order. `backend` is the node attribute: "" or "auto" for the best, else one name.
 KernelPtr make_kernel(const OpEntry& entry, const Op& op, const std::vector<TensorType>& in,
-                      const std::vector<TensorType>& out, const std::string& backend);
+                      const std::vector<TensorType>& out, const std::string& backend,
+                      const char** chosen = nullptr);
 
 }  // namespace mxq

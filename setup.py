@@ -1,0 +1,209 @@
+"""Builds the native library ``mxq/lib/libmxq_cpu.so`` from ``src_ops``; everything else is in pyproject.toml.
+
+``python setup.py build_ext --inplace`` compiles what changed since the last time, for work on the sources.
+"""
+
+import concurrent.futures
+import fcntl
+import glob
+import os
+import platform
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from importlib import metadata
+
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+from setuptools.errors import SetupError
+
+try:
+    from setuptools.command.bdist_wheel import bdist_wheel
+except ImportError:  # setuptools before 70.1
+    from wheel.bdist_wheel import bdist_wheel
+
+ROOT = os.path.dirname(os.path.abspath(__file__))
+LIBRARY = "mxq.lib.libmxq_cpu"
+MXNET_VERSION = "1.9.1"
+ONEDNN_VERSION = "2023.2.0"
+JOBS = 2
+
+FLAGS = "-O3 -std=c++17 -fPIC -fopenmp -ffp-contract=off -Wall -Wextra -pthread".split()
+#: Functions of MXNet's lib_api.cc that src_ops/mxnet replaces; its own get another name.
+REPLACED = (
+    "_opCallParseAttrs _opCallInferType _opCallInferShape _opCallCreateOpState _opCallFStatefulCompute _msgSize _msgGet"
+).split()
+
+
+def files_of(distribution):
+    """Absolute paths of the files that an installed distribution put down, with the version; ([], None) if absent."""
+    try:
+        found = metadata.distribution(distribution)
+    except metadata.PackageNotFoundError:
+        return [], None
+    return [os.path.normpath(str(found.locate_file(f))) for f in found.files or []], found.version
+
+
+def need(distribution, version, endings):
+    """The files of a distribution that end with each of `endings`, or an error that says what to install."""
+    files, found = files_of(distribution)
+    paths = [next((f for f in files if f.endswith(end) and os.path.exists(f)), None) for end in endings]
+    if found != version or None in paths:
+        missing = [end for end, path in zip(endings, paths) if path is None]
+        raise SetupError(
+            f"building mxq needs {distribution}=={version} in the building Python ({sys.executable}).\n"
+            f"  looked for: {', '.join(endings)}\n"
+            f"  found: {f'{distribution} {found}' if found else 'no such distribution'}"
+            f"{', without ' + ', '.join(missing) if found and missing else ''}\n"
+            f"  fix: {sys.executable} -m pip install {distribution}=={version}   (or `pip install .` without "
+            f"--no-build-isolation, which gets it)"
+        )
+    return paths
+
+
+def compiler():
+    """The C++ compiler as a list of words, checked for C++17 and OpenMP by its version."""
+    words = shlex.split(os.environ.get("CXX", "g++"))
+    if not shutil.which(words[0]):
+        raise SetupError(
+            f"building mxq needs a C++ compiler.\n  looked for: {words[0]!r} on PATH (set by CXX; g++ by default)\n"
+            "  found: nothing\n  fix: install g++ 9 or newer (Debian: apt-get install g++), or set CXX"
+        )
+    version = subprocess.check_output(words + ["-dumpfullversion", "-dumpversion"]).decode().strip()
+    major = re.match(r"\d+", version)
+    if not major or int(major.group()) < 9:
+        raise SetupError(f"building mxq needs g++ 9 or newer; {words[0]} is version {version or 'unknown'}. Set CXX.")
+    return words
+
+
+class BuildNative(build_ext):
+    """Compiles src_ops with g++ itself: two jobs at a time, and only what changed."""
+
+    def get_ext_filename(self, fullname):
+        # The library is loaded by MXNet, not imported: no Python version in its name.
+        return os.path.join(*fullname.split(".")) + ".so"
+
+    failed = ()  # sources that do not compile
+
+    def failure(self):
+        return f"could not compile {', '.join(self.failed)}; the compiler's messages are above"
+
+    def run(self):
+        super().run()
+        if self.failed:  # in place: what compiles has been linked, with the last good version of these if there is one
+            raise SetupError(self.failure())
+
+    def copy_extensions_to_source(self):
+        for ext in self.extensions:
+            built = os.path.join(self.build_lib, self.get_ext_filename(ext.name))
+            target = os.path.join(ROOT, self.get_ext_filename(ext.name))
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            shutil.copy2(built, target + ".new")
+            os.replace(target + ".new", target)  # a process that has the old one loaded keeps it
+
+    def build_extension(self, ext):
+        if platform.system() != "Linux" or platform.machine() != "x86_64":
+            raise SetupError(f"mxq builds on Linux x86_64; this is {platform.system()} {platform.machine()}")
+        target = os.path.abspath(self.get_ext_fullpath(ext.name))
+        objects = os.path.join(ROOT, "build", "native-" + metadata.version("mxnet"))
+        os.makedirs(objects, exist_ok=True)
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        with open(os.path.join(objects, "lock"), "w") as lock:  # two builds at once would mix their object files
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            self.compile_and_link(target, objects)
+
+    def compile_and_link(self, target, objects):
+        lib_api_h, lib_api = need("mxnet", MXNET_VERSION, ["include/mxnet/lib_api.h", "src/lib_api.cc"])
+        (dnnl_h,) = need("onednn-devel-cpu-gomp", ONEDNN_VERSION, ["include/dnnl.hpp"])
+        (dnnl,) = need("onednn-cpu-gomp", ONEDNN_VERSION, ["lib/libdnnl.so.3"])
+        cxx = compiler()
+        includes = ["-isystem", os.path.dirname(os.path.dirname(lib_api_h)), "-isystem", os.path.dirname(dnnl_h)]
+        renames = [f"-D{name}=mxq_replaced{name}" for name in REPLACED]
+        work = [(source, includes) for source in sorted(self.extensions[0].sources)]
+        work.append((lib_api, includes + renames + ["-w"]))
+        jobs, linked = [], []
+        for source, flags in work:
+            name = os.path.basename(source) if os.path.isabs(source) else source
+            out = os.path.join(objects, re.sub(r"[^\w.]", "_", name)) + ".o"
+            linked.append(out)
+            if source.endswith("describe.cc"):
+                flags = flags + [f'-DMXQ_VERSION="{self.distribution.get_version()}"']
+            command = cxx + FLAGS + flags + ["-MMD", "-c", source, "-o", out]
+            if self.force or is_stale(out, command):
+                jobs.append((name, command, out))
+        with concurrent.futures.ThreadPoolExecutor(JOBS) as pool:
+            failed = [name for name in pool.map(compile_one, jobs) if name]
+        self.failed = failed
+        if failed and not self.inplace:
+            raise SetupError(self.failure())
+        # Operators go through an archive: only what op_table.inc asks for is linked, so that an operator somebody is
+        # still writing does not keep the others from being built.
+        is_operator = re.compile(r"src_ops_(ops|ref|cpu)_").match
+        archive = os.path.join(objects, "operators.a")
+        members = [path for path in linked if is_operator(os.path.basename(path)) and os.path.exists(path)]
+        linked = [path for path in linked if not is_operator(os.path.basename(path))]
+        if jobs or not os.path.exists(archive):
+            if os.path.exists(archive):
+                os.remove(archive)
+            subprocess.run(["ar", "rcs", archive] + members, check=True)
+        link = cxx + ["-shared", "-fopenmp", "-pthread", "-Wl,--no-undefined,-Bsymbolic"]
+        link += [*linked, archive, dnnl, "-o", target + ".new"]
+        # From site-packages/mxq/lib, four up is the lib folder of the environment, where the oneDNN wheel put its own.
+        rpaths = ["$ORIGIN/../../../..", os.path.join(sys.prefix, "lib")]
+        link += [f"-Wl,--enable-new-dtags,-rpath,{path}" for path in rpaths]
+        if not jobs and not is_stale(target, link, linked + [archive], objects):
+            return
+        print(f"linking {os.path.relpath(target, ROOT)}", flush=True)
+        if subprocess.run(link).returncode:
+            raise SetupError("could not link the library; the linker's messages are above")
+        os.replace(target + ".new", target)  # a process that has the old one loaded keeps it
+        remember(target, link, objects)
+
+
+def note_of(out, folder=None):
+    return os.path.join(folder, os.path.basename(out) + ".command") if folder else out + ".command"
+
+
+def remember(out, command, folder=None):
+    with open(note_of(out, folder), "w") as f:
+        f.write(shlex.join(command))
+
+
+def is_stale(out, command, needs=None, folder=None):
+    """Whether `out` is missing, was made by another command, or is older than a file it was made from."""
+    try:
+        made = os.stat(out).st_mtime_ns
+        with open(note_of(out, folder)) as f:
+            if f.read() != shlex.join(command):
+                return True
+        if needs is None:
+            with open(out[:-2] + ".d") as f:
+                needs = shlex.split(f.read().replace("\\\n", " ").partition(":")[2])
+        return any(os.stat(path).st_mtime_ns > made for path in needs)
+    except OSError:
+        return True
+
+
+def compile_one(job):
+    """Returns the name of a source that does not compile, else None."""
+    name, command, out = job
+    print(f"compiling {name}", flush=True)
+    if subprocess.run(command).returncode:
+        return name
+    remember(out, command)
+    return None
+
+
+class PlatformWheel(bdist_wheel):
+    """One wheel for all versions of Python: the library does not use Python's ABI."""
+
+    def get_tag(self):
+        return ("py3", "none") + super().get_tag()[2:]
+
+
+setup(
+    ext_modules=[Extension(LIBRARY, sorted(glob.glob(os.path.join("src_ops", "**", "*.cc"), recursive=True)))],
+    cmdclass={"build_ext": BuildNative, "bdist_wheel": PlatformWheel},
+)

@@ -1,0 +1,50 @@
+// The operator table and the choice of an implementation.
+#include <cstring>
+
+#include "check.h"
+#include "op.h"
+
+namespace mxq {
+
+#define MXQ_OP(name, file) OpEntry file##_entry();
+#include "../op_table.inc"
+#undef MXQ_OP
+
+const std::vector<OpEntry>& op_table() {
+  static const std::vector<OpEntry> table = {
+#define MXQ_OP(name, file) file##_entry(),
+#include "../op_table.inc"
+#undef MXQ_OP
+  };
+  return table;
+}
+
+std::unique_ptr<Op> parse_op(const OpEntry& entry, const Attrs& attrs) {
+  std::unique_ptr<Op> op = entry.parse(attrs);
+  attrs.accept("backend");  // read by whoever binds the operator
+  attrs.accept("node");     // the node's name, for errors
+  attrs.check_all_read();
+  return op;
+}
+
+KernelPtr make_kernel(const OpEntry& entry, const Op& op, const std::vector<TensorType>& in,
+                      const std::vector<TensorType>& out, const std::string& backend, const char** chosen) {
+  const bool any = backend.empty() || backend == "auto";
+  bool known = any;
+  std::string reasons, names;
+  for (const Implementation& implementation : entry.cpu) {
+    names += std::string(names.empty() ? "" : ", ") + implementation.name;
+    if (!any && backend != implementation.name) continue;
+    known = true;
+    std::string why_not;
+    if (KernelPtr kernel = implementation.make(op, in, out, &why_not)) {
+      if (chosen) *chosen = implementation.name;
+      return kernel;
+    }
+    reasons += std::string(reasons.empty() ? "" : "; ") + implementation.name + ": " + why_not;
+  }
+  MXQ_CHECK(known, "attribute backend=" << backend << ": accepted are auto, " << names);
+  throw Error("no implementation applies (attribute backend=" + (any ? std::string("auto") : backend) + "): " + reasons);
+}
+
+}  // namespace mxq

@@ -1,0 +1,247 @@
+// The C functions through which MXNet calls operators.
+//
+// lib_api.cc of MXNet has them too, but copies every attribute into a hash map and every shape and context name into
+// new containers at each call, lets exceptions cross the boundary, and does not tell an unknown rank from a scalar.
+// Those of its functions that are defined here are renamed while lib_api.cc is compiled (see setup.py).
+#include <mxnet/lib_api.h>
+
+#include <climits>
+#include <cstdlib>
+#include <cstring>
+#include <exception>
+#include <new>
+
+#include "../core/check.h"
+#include "errors.h"
+#include "node.h"
+#include "register.h"
+#include "scratch.h"
+
+namespace mxq {
+namespace {
+
+using mxnet::ext::CustomStatefulOp;
+using mxnet::ext::MX_FAIL;
+using mxnet::ext::MX_SUCCESS;
+
+// Nothing thrown by `body` gets past here. The error names the operator and, once `node` is set, the node.
+template <class Body>
+int guarded(const OpEntry& entry, const NodePtr& node, Body body) noexcept {
+  clear_error();
+  try {
+    std::string text = "unknown error";
+    try {
+      body();
+      return MX_SUCCESS;
+    } catch (const std::bad_alloc&) {
+      text = "out of memory";
+    } catch (const std::exception& e) {
+      text = e.what();
+    } catch (...) {
+    }
+    set_error(entry.name, node ? node->label : entry.name, text);
+  } catch (...) {  // no memory for the text: MXNet still names the operator
+  }
+  return MX_FAIL;
+}
+
+// One node of one executor. Cheap: all that is costly lives in the caches.
+class State : public CustomStatefulOp {
+ public:
+  explicit State(BoundPtr b) : bound(std::move(b)) { ignore_warn = true; }
+
+  mxnet::ext::MXReturnValue Forward(std::vector<mxnet::ext::MXTensor>*, std::vector<mxnet::ext::MXTensor>*,
+                                    const mxnet::ext::OpResource&) override {
+    return MX_FAIL;  // never called: _opCallFStatefulCompute below is what MXNet uses
+  }
+
+  BoundPtr bound;
+  std::shared_ptr<void> slot;
+};
+
+bool same_types(const std::vector<TensorType>& known, const int64_t* const* dims, const int* ndims, const int* types,
+                int count) {
+  if (static_cast<int>(known.size()) != count) return false;
+  for (int i = 0; i < count; ++i) {
+    const TensorType& type = known[i];
+    if (static_cast<int>(type.dtype) != types[i] || static_cast<int>(type.shape.size()) != ndims[i]) return false;
+    if (ndims[i] && std::memcmp(type.shape.data(), dims[i], ndims[i] * sizeof(int64_t)) != 0) return false;
+  }
+  return true;
+}
+
+void check_host_dense(const char* what, int count, const char* const* device, const int* storage) {
+  for (int i = 0; i < count; ++i) {
+    MXQ_CHECK(std::strcmp(device[i], "cpu") == 0, what << " " << i << " is on " << device[i] << "; expected cpu");
+    MXQ_CHECK(storage[i] == 0, what << " " << i << " is sparse; expected dense");
+  }
+}
+
+// Takes the frame that the last call left, or makes one; leaves it for the next call.
+class FrameLease {
+ public:
+  explicit FrameLease(const BoundNode& bound) : bound_(bound), frame_(bound.spare.exchange(nullptr)) {
+    if (frame_) return;
+    frame_ = new Frame;
+    for (const TensorType& type : bound.in) frame_->in.push_back({nullptr, type, 0});
+    for (const TensorType& type : bound.out) frame_->out.push_back({nullptr, type, 0});
+  }
+  ~FrameLease() { delete bound_.spare.exchange(frame_); }
+  Frame* operator->() { return frame_; }
+
+ private:
+  const BoundNode& bound_;
+  Frame* frame_;
+};
+
+struct ScratchLease {
+  Scratch* scratch;
+  ~ScratchLease() {
+    try {
+      scratch->reset();
+    } catch (...) {  // keeping less memory than wanted is no error
+    }
+  }
+};
+
+Shape read_shape(const unsigned* dims, int ndim) {
+  Shape shape(dims, dims + ndim);
+  for (int64_t& d : shape) {
+    if (d == UINT_MAX) d = -1;  // MXNet's unknown dimension, cast to unsigned on its way here
+  }
+  return shape;
+}
+
+bool is_known(const Shape& shape) {
+  for (int64_t d : shape) {
+    if (d < 0) return false;
+  }
+  return true;
+}
+
+// Shapes in memory that MXNet releases with _opCallFree.
+void write_shapes(const std::vector<Shape>& shapes, unsigned*** dims, int** ndims) {
+  const size_t n = shapes.size() ? shapes.size() : 1;
+  *ndims = static_cast<int*>(std::malloc(n * sizeof(int)));
+  *dims = static_cast<unsigned**>(std::malloc(n * sizeof(unsigned*)));
+  if (!*ndims || !*dims) throw std::bad_alloc();
+  for (size_t i = 0; i < shapes.size(); ++i) {
+    (*ndims)[i] = static_cast<int>(shapes[i].size());
+    (*dims)[i] = static_cast<unsigned*>(std::malloc((shapes[i].size() + 1) * sizeof(unsigned)));
+    if (!(*dims)[i]) throw std::bad_alloc();
+    for (size_t j = 0; j < shapes[i].size(); ++j) {
+      MXQ_CHECK(shapes[i][j] < UINT_MAX, "dimension " << shapes[i][j] << " is larger than MXNet can pass on");
+      (*dims)[i][j] = static_cast<unsigned>(shapes[i][j]);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace mxq
+
+using namespace mxq;  // NOLINT: the functions below have to live outside
+
+extern "C" {
+
+MX_INT_RET _opCallParseAttrs(mxnet::ext::parseAttrs_t op_key, const char* const* keys, const char* const* vals, int num,
+                             int* num_in, int* num_out) {
+  const OpEntry& entry = entry_of(op_key);
+  NodePtr node;
+  return guarded(entry, node, [&] {
+    node = find_node(entry, {keys, vals, num});
+    *num_in = node->op->num_inputs();
+    *num_out = node->op->num_outputs();
+  });
+}
+
+MX_INT_RET _opCallInferType(mxnet::ext::inferType_t op_key, const char* const* keys, const char* const* vals, int num,
+                            int* intypes, int num_in, int* outtypes, int num_out) {
+  const OpEntry& entry = entry_of(op_key);
+  NodePtr node;
+  return guarded(entry, node, [&] {
+    node = find_node(entry, {keys, vals, num});
+    std::vector<DType> in(num_in), out(num_out, DType::kUnknown);
+    for (int i = 0; i < num_in; ++i) in[i] = static_cast<DType>(intypes[i]);
+    node->op->infer_types(&in, &out);
+    for (int i = 0; i < num_in; ++i) intypes[i] = static_cast<int>(in[i]);
+    for (int i = 0; i < num_out; ++i) outtypes[i] = static_cast<int>(out[i]);
+  });
+}
+
+MX_INT_RET _opCallInferShape(mxnet::ext::inferShape_t op_key, const char* const* keys, const char* const* vals, int num,
+                             unsigned int** inshapes, int* indims, int num_in, unsigned int*** mod_inshapes,
+                             int** mod_indims, unsigned int*** outshapes, int** outdims, int num_out) {
+  const OpEntry& entry = entry_of(op_key);
+  NodePtr node;
+  return guarded(entry, node, [&] {
+    node = find_node(entry, {keys, vals, num});
+    std::vector<Shape> in(num_in), out(num_out);
+    for (int i = 0; i < num_in; ++i) {
+      // MXNet has no way to be told "still unknown" (it reads -1 back as 4294967295), so this has to be an error.
+      MXQ_CHECK(indims[i] >= 0, "the shape of input " << i << " is not known; give the shapes of all inputs of the "
+                                                      << "network when it is bound or its shapes are inferred");
+      in[i] = read_shape(inshapes[i], indims[i]);
+    }
+    node->op->infer_shapes(&in, &out);
+    for (int i = 0; i < num_in; ++i) {
+      MXQ_CHECK(is_known(in[i]), "a dimension of input " << i << " is not known; give the shapes of all inputs of the "
+                                                         << "network when it is bound or its shapes are inferred");
+    }
+    for (int i = 0; i < num_out; ++i) MXQ_CHECK(is_known(out[i]), "a dimension of output " << i << " is not known");
+    write_shapes(in, mod_inshapes, mod_indims);
+    write_shapes(out, outshapes, outdims);
+  });
+}
+
+MX_INT_RET _opCallCreateOpState(mxnet::ext::createOpState_t op_key, const char* const* keys, const char* const* vals,
+                                int num, const char* dev_type, int /*dev_id*/, unsigned int** inshapes, int* indims,
+                                int num_in, const int* intypes, void** state_op) {
+  const OpEntry& entry = entry_of(op_key);
+  NodePtr node;
+  return guarded(entry, node, [&] {
+    node = find_node(entry, {keys, vals, num});
+    MXQ_CHECK(std::strcmp(dev_type, "cpu") == 0, "the context is " << dev_type << "; expected cpu");
+    *state_op = static_cast<CustomStatefulOp*>(new State(find_bound(node, inshapes, indims, intypes, num_in)));
+  });
+}
+
+MX_INT_RET _opCallFStatefulCompute(int is_forward, void* state_op, const int64_t** inshapes, int* indims, void** indata,
+                                   int* intypes, size_t* inIDs, const char** indev_type, int* /*indev_id*/, int num_in,
+                                   const int64_t** outshapes, int* outdims, void** outdata, int* outtypes,
+                                   size_t* outIDs, const char** outdev_type, int* /*outdev_id*/, int num_out,
+                                   mxnet::ext::xpu_malloc_t, void*, mxnet::ext::xpu_malloc_t, void*, void* stream,
+                                   mxnet::ext::sparse_malloc_t, void*, int* instypes, int* outstypes, void**, void**,
+                                   void**, void**, int64_t*, int64_t*, int64_t*, int64_t*, void*, void*) {
+  auto* state = static_cast<State*>(static_cast<CustomStatefulOp*>(state_op));
+  const NodePtr& node = state->bound->node;
+  return guarded(*node->entry, node, [&] {
+    MXQ_CHECK(is_forward, "int8 operators have no gradient; run the network outside autograd.record()");
+    check_host_dense("input", num_in, indev_type, instypes);
+    check_host_dense("output", num_out, outdev_type, outstypes);
+    BoundPtr other;  // where the executor was made for other shapes than it now runs with
+    if (!same_types(state->bound->in, inshapes, indims, intypes, num_in)) {
+      other = find_bound(node, inshapes, indims, intypes, num_in);
+    }
+    const BoundNode& bound = other ? *other : *state->bound;
+    MXQ_CHECK(same_types(bound.out, outshapes, outdims, outtypes, num_out),
+              "the output arrays do not have the types and shapes that the operator gives");
+    FrameLease frame(bound);
+    for (int i = 0; i < num_in; ++i) {
+      frame->in[i].data = indata[i];
+      frame->in[i].version = inIDs[i];
+    }
+    for (int i = 0; i < num_out; ++i) {
+      frame->out[i].data = outdata[i];
+      frame->out[i].version = outIDs[i];
+    }
+    thread_local Scratch scratch;
+    ScratchLease lease{&scratch};
+    RunContext context;
+    context.stream = stream;
+    context.workspace = [s = &scratch](size_t bytes) { return s->take(bytes); };
+    context.slot = &state->slot;
+    bound.kernel->run(frame->in, frame->out, &context);
+  });
+}
+
+}  // extern "C"

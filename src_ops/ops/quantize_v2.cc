@@ -1,0 +1,66 @@
+#include "quantize_v2.h"
+
+#include "../core/check.h"
+
+namespace mxq {
+
+QuantizeV2Op::QuantizeV2Op(const Attrs& attrs)
+    : out_type(attrs.get_dtype("out_type", "int8", {"int8", "uint8"})),
+      calibrated(attrs.has("min_calib_range") || attrs.has("max_calib_range")),
+      channels_last(attrs.get_choice("layout", "keep", {"keep", "channels_last"}) == "channels_last"),
+      in_scale(attrs.get_scale("in_scale", 1.0f)),
+      in_zero_point(static_cast<int>(attrs.get_int("in_zero_point", 0))) {
+  if (in_zero_point < qmin(DType::kInt8) || in_zero_point > qmax(DType::kUint8)) {
+    attrs.fail("in_zero_point", "a value of the input's type is accepted");
+  }
+  if (!calibrated) return;
+  const double lo = attrs.get_float("min_calib_range"), hi = attrs.get_float("max_calib_range");
+  if (lo > hi) attrs.fail("max_calib_range", "a number not below min_calib_range is accepted");
+  qparams = range_to_qparams(lo, hi, out_type);
+}
+
+void QuantizeV2Op::infer_types(std::vector<DType>* in, std::vector<DType>* out) const {
+  DType& data = (*in)[0];
+  if (data == DType::kUnknown) data = DType::kFloat32;
+  MXQ_CHECK(data == DType::kFloat32 || data == DType::kInt8 || data == DType::kUint8,
+            "data is " << name_of(data) << "; accepted are float32, int8 and uint8");
+  if (data != DType::kFloat32) {
+    MXQ_CHECK(in_zero_point >= qmin(data) && in_zero_point <= qmax(data),
+              "attribute in_zero_point=" << in_zero_point << ": must be a value of " << name_of(data)
+                                         << ", the type of data");
+    if (!calibrated) {
+      MXQ_CHECK(data == out_type, "data is " << name_of(data) << " and has no calibrated range, so that it passes through; "
+                                             << "accepted is out_type=" << name_of(data));
+      MXQ_CHECK(data == DType::kUint8 || in_zero_point == 0,
+                "attribute in_zero_point=" << in_zero_point << ": must be 0 for int8 data without a calibrated range");
+    }
+  }
+  (*out)[0] = out_type;
+  for (size_t i = 1; i < out->size(); ++i) (*out)[i] = DType::kFloat32;
+}
+
+void QuantizeV2Op::infer_shapes(std::vector<Shape>* in, std::vector<Shape>* out) const {
+  Shape shape = (*in)[0];
+  if (channels_last) {
+    MXQ_CHECK(shape.size() >= 2, "data has " << shape.size() << " dimensions; layout=channels_last accepts 2 or more");
+    const int64_t channels = shape[1];
+    shape.erase(shape.begin() + 1);
+    shape.push_back(channels);
+  }
+  (*out)[0] = shape;
+  for (size_t i = 1; i < out->size(); ++i) (*out)[i] = {1};
+}
+
+void range_of_type(DType dtype, float scale, int zero_point, float* lo, float* hi) {
+  const int bottom = dtype == DType::kInt8 ? -qmax(dtype) : qmin(dtype);
+  *lo = static_cast<float>(bottom - zero_point) * scale;
+  *hi = static_cast<float>(qmax(dtype) - zero_point) * scale;
+}
+
+OpEntry quantize_v2_entry() {
+  return {"mxq_quantize_v2",
+          [](const Attrs& attrs) -> std::unique_ptr<Op> { return std::make_unique<QuantizeV2Op>(attrs); },
+          {{"avx", cpu_quantize_v2}, {"ref", ref_quantize_v2}}};
+}
+
+}  // namespace mxq
