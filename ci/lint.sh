@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# Checks style: ruff for Python, clang-format for C++. `bash ci/lint.sh --fix` repairs what it can.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+bash ci/setup.sh
+
+native=$(find src_ops -name '*.cc' -o -name '*.h' | sort)
+if [ "${1:-}" = --fix ]; then
+    .venv/bin/ruff check --fix .
+    .venv/bin/ruff format .
+    .venv/bin/clang-format -i $native
+    exit
+fi
+.venv/bin/ruff check .
+.venv/bin/ruff format --check .
+.venv/bin/clang-format --dry-run --Werror $native
+# pytest does not collect @parameterized() on functions; .expand() works under both runners.
+if grep -rnE '^@parameterized\(' tests; then
+    echo "lint: use @parameterized.expand(...) on test functions" >&2
+    exit 1
+fi
