@@ -8,6 +8,11 @@ from .errors import GraphError, nearest
 from .graph import Graph
 
 Params = Mapping[str, object]
+
+#: Operators whose inputs after the first are parameters in every real network.
+WEIGHTED_LAYERS = frozenset(
+    "Convolution Deconvolution FullyConnected BatchNorm BatchNorm_v1 LayerNorm GroupNorm InstanceNorm Embedding".split()
+)
 _PREFIXES = ("arg", "aux")
 
 #: Operators with a label among their inputs, and its index. A label needs no value for inference.
@@ -89,6 +94,13 @@ def require_params(graph: Graph, data_names: Iterable[str], label_names: Iterabl
             f"no values for {shown}: parameters are missing, or these are inputs that data_names "
             f"({', '.join(data_names) or 'empty'}) should list"
         )
+
+
+def default_data_names(graph: Graph, label_names: Iterable[str] = ()) -> List[str]:
+    """Inputs that are data if nobody says which are: no labels, and nothing that stands where a layer's weights belong."""
+    weights = {value.node.name for node in graph.nodes if node.op in WEIGHTED_LAYERS for value in node.inputs[1:]}
+    skipped = set(label_names) | label_inputs(graph) | weights
+    return [node.name for node in graph.inputs if node.name not in skipped]
 
 
 def label_inputs(graph: Graph) -> set:

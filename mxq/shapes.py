@@ -6,9 +6,11 @@ from typing import Dict, List, Mapping, Sequence, Tuple
 import numpy as np
 
 from .errors import GraphError, nearest
-from .graph import Graph
+from .graph import TYPE_FLAGS, Graph
 
 Key = Tuple[str, int]
+#: Operators whose output dtype is their attribute `dtype`.
+CASTS = ("Cast", "cast", "amp_cast")
 
 
 def infer_shapes(graph: Graph, data_shapes: Mapping[str, Sequence[int]]) -> Dict[Key, Tuple[int, ...]]:
@@ -28,6 +30,8 @@ def infer_shapes(graph: Graph, data_shapes: Mapping[str, Sequence[int]]) -> Dict
         GraphError: a name is no input; a shape does not fit (names the operator); or an input that an extension
             operator depends on has no shape.
     """
+    from mxnet.base import MXNetError
+
     _check_names(graph, data_shapes, "shape")
     shapes = {name: tuple(int(n) for n in shape) for name, shape in data_shapes.items()}
     _guard_extensions(graph, shapes)
@@ -35,29 +39,46 @@ def infer_shapes(graph: Graph, data_shapes: Mapping[str, Sequence[int]]) -> Dict
     known.update((name, graph.params[name].shape) for name in graph.aux if name in graph.params)
     internals, keys = _internals(graph)
     variables = set(internals.list_arguments()) | set(internals.list_auxiliary_states())
-    found = _infer(internals.infer_shape_partial, {k: v for k, v in known.items() if k in variables}, "shapes")
+    try:
+        found = internals.infer_shape_partial(**{k: v for k, v in known.items() if k in variables})[1] or []
+    except MXNetError as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        text = next((line for line in lines if "Error in operator" in line), lines[-1] if lines else "unknown error")
+        raise GraphError(f"the shapes of the network do not fit together, given {shapes}: {text}") from error
     return {k: tuple(shape) for k, shape in zip(keys, found) if shape and all(n is not None and n > 0 for n in shape)}
 
 
 def infer_types(graph: Graph, data_types: Mapping[str, object]) -> Dict[Key, np.dtype]:
-    """Dtypes of all values that follow from the dtypes of the data and the parameters.
+    """Dtypes of values that follow from the dtypes of the data and the parameters.
 
     Args:
         graph: a graph without extension operators.
         data_types: input name -> dtype; may be empty.
 
     Returns:
-        ``(node name, output index) -> numpy dtype``; a value whose dtype does not follow is missing.
+        ``(node name, output index) -> numpy dtype``; a value whose dtype does not follow is missing. MXNet's inference
+        stops at the first operator whose input type is open: then only parameters, casts and the data are known.
 
     Raises:
-        GraphError: a name is no input, or dtypes contradict each other.
+        GraphError: a name is no input.
     """
+    from mxnet.base import MXNetError
+
     _check_names(graph, data_types, "dtype")
+    found: Dict[Key, np.dtype] = {(name, 0): array.dtype for name, array in graph.params.items()}
+    found.update(((name, 0), np.dtype(dtype)) for name, dtype in data_types.items())
+    for node in graph.nodes:
+        if node.op in CASTS and node.get("dtype") in TYPE_FLAGS:
+            found[node.name, 0] = np.dtype(node.get("dtype"))
     internals, keys = _internals(graph)
     variables = set(internals.list_arguments())
     known = {name: np.dtype(dtype).type for name, dtype in data_types.items() if name in variables}
-    found = _infer(internals.infer_type_partial, known, "dtypes")
-    return {key: np.dtype(dtype) for key, dtype in zip(keys, found) if dtype is not None}
+    try:
+        inferred = internals.infer_type_partial(**known)[1] or []
+    except MXNetError:  # an open type, or types that contradict each other: binding tells
+        inferred = []
+    found.update((key, np.dtype(dtype)) for key, dtype in zip(keys, inferred) if dtype is not None)
+    return found
 
 
 def _internals(graph: Graph):
@@ -66,17 +87,6 @@ def _internals(graph: Graph):
     raw = json.loads(internals.tojson())
     keys: List[Key] = [(raw["nodes"][head[0]]["name"], head[1]) for head in raw["heads"]]
     return internals, keys
-
-
-def _infer(call, known: Mapping, what: str) -> list:
-    from mxnet.base import MXNetError
-
-    try:
-        return call(**known)[1] or []
-    except MXNetError as error:
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        text = next((line for line in lines if "Error in operator" in line), lines[-1] if lines else "unknown error")
-        raise GraphError(f"the {what} of the network do not fit together, given {dict(known)}: {text}") from error
 
 
 def _check_names(graph: Graph, given: Mapping[str, object], what: str) -> None:

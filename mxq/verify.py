@@ -46,7 +46,8 @@ def verify(graph: Graph, stage: str = "float", *, data_shapes: Mapping[str, Sequ
 
     Args:
         graph: is not changed.
-        stage: ``'float'`` (no mxq operator; MXNet must load it), ``'qdq'`` (quantize and dequantize only) or ``'int8'``.
+        stage: ``'float'`` (no mxq operator, and MXNet must load it), ``'qdq'`` (only quantize and dequantize) or
+            ``'int8'``.
         data_shapes: with them, shapes are inferred too and every output must get one.
 
     Raises:

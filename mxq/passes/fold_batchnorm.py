@@ -126,13 +126,13 @@ def _producer(graph: Graph, bn: Node, uses: Dict[tuple, List[Use]], scale: np.nd
     value = bn.inputs[0]
     layer = value.node
     if layer.op not in LINEAR or value.index != 0:
-        raise _Refused(f"no layer to fold into: its input comes from {layer.op} {layer.name!r}")
+        raise _Refused(f"its input comes from {layer.op} {layer.name!r}, which it cannot fold into")
     others = [use for use in uses[id(layer), 0] if use.node is not bn]
     if others:
         names = ", ".join("the graph output" if use.node is None else repr(use.node.name) for use in others)
         raise _Refused(f"{layer.name!r} before it is also read by {names}")
     axis = int(bn.get("axis", 1))
-    if not LINEAR[layer.op].is_channel_axis(layer, axis):
+    if not LINEAR[layer.op].is_channel_axis(layer, axis, len(graph.shapes.get((layer.name, 0), ())) or None):
         raise _Refused(f"its axis {axis} is not surely the channel axis of {layer.name!r}")
     if len(scale) != int(layer.get(LINEAR[layer.op].channels)):
         raise _Refused(f"it has {len(scale)} channels, {layer.name!r} has {layer.get(LINEAR[layer.op].channels)}")
@@ -147,7 +147,7 @@ def _consumers(graph: Graph, bn: Node, uses: Dict[tuple, List[Use]]) -> List[Nod
         if use.node is None:
             raise _Refused("it is a graph output")
         if use.node.op not in LINEAR or use.index != 0:
-            raise _Refused(f"no layer to fold into: {use.node.op} {use.node.name!r} reads it")
+            raise _Refused(f"{use.node.op} {use.node.name!r} reads it, which it cannot fold into")
     return [use.node for use in users]
 
 

@@ -11,8 +11,8 @@ class Linear(NamedTuple):
     """A row: the attribute with the number of output channels, and how channels meet the weight."""
 
     channels: str
-    #: (layer, axis) -> is `axis` of the output surely the channel axis
-    is_channel_axis: Callable[[Node, int], bool]
+    #: (layer, axis, rank of the output or None) -> is `axis` of the output surely the channel axis
+    is_channel_axis: Callable[[Node, int, Optional[int]], bool]
     #: (weight, per output channel, groups) -> weight
     scale_outputs: Callable[[np.ndarray, np.ndarray, int], np.ndarray]
     #: (layer, weight, axis, channels, has shift) -> why per-channel factors of the input cannot move into the weight
@@ -41,7 +41,7 @@ def _column(factors: np.ndarray, ndim: int) -> np.ndarray:
 # -- convolution: weight (O, I / groups, spatial...), channels-last layouts (O, spatial..., I / groups) --------------
 
 
-def _conv_axis(layer: Node, axis: int) -> bool:
+def _conv_axis(layer: Node, axis: int, rank: Optional[int] = None) -> bool:
     rank = len(kernel_of(layer)) + 2
     return -rank <= axis < rank and axis % rank == channel_axis(layer)
 
@@ -88,10 +88,9 @@ def _deconv_refuses(layer: Node, weight: np.ndarray, axis: int, channels: int, h
 # -- fully connected: weight (O, K) ---------------------------------------------------------------------------------
 
 
-def _fc_axis(layer: Node, axis: int) -> bool:
-    if layer.get("flatten", True):
-        return axis in (1, -1)  # the output has rank 2
-    return axis == -1  # the rank is not known here
+def _fc_axis(layer: Node, axis: int, rank: Optional[int] = None) -> bool:
+    rank = 2 if layer.get("flatten", True) else rank
+    return axis == -1 or (rank is not None and axis == rank - 1)
 
 
 def _fc_inputs(layer: Node, weight: np.ndarray, factors: np.ndarray, groups: int) -> np.ndarray:
