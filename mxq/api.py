@@ -3,6 +3,7 @@
 import functools
 import itertools
 import logging
+import os
 from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from .calib import batches, choose, collect
@@ -12,6 +13,7 @@ from .exclude import excluded_nodes, follow_folding
 from .files import load_params, load_symbol
 from .graph import Graph
 from .model import QuantizedModel
+from .params import default_data_names, require_params, split_params
 from .passes import run
 from .passes.annotate import annotate, quantized_values
 from .passes.drop_noops import drop_noops
@@ -101,7 +103,9 @@ def quantize_model(sym, params, calib_data=None, **options) -> QuantizedModel:
         ConfigError: an argument that is not accepted. GraphError: a network that cannot be read. CalibrationError:
         data or a table that do not fit. All are subclasses of MXQError and ValueError.
     """
-    graph = Graph.from_symbol(load_symbol(sym), *load_params(params))
+    symbol = load_symbol(sym) if isinstance(sym, (str, os.PathLike)) else sym
+    arrays = load_params(params) if isinstance(params, (str, os.PathLike)) else params
+    graph = Graph.from_symbol(symbol, *split_params(arrays, symbol))
     return quantize_graph(graph, calib_data, Options(**options))
 
 
@@ -142,13 +146,13 @@ def quantize_graph(graph: Graph, calib_data, options: Options) -> QuantizedModel
 def simplifications(data_name: Optional[str], options: Options) -> List:
     """The float passes, in order."""
     passes = []
-    if options.mean is not None or options.std is not None:
+    if options.mean is not None or options.std is not None or options.input_dtype != "float32":
         passes.append(
             functools.partial(
                 prepend_normalization,
                 data_name=data_name,
-                mean=options.mean,
-                std=options.std,
+                mean=0.0 if options.mean is None else options.mean,
+                std=1.0 if options.std is None else options.std,
                 dtype=options.input_dtype,
             )
         )
@@ -162,13 +166,10 @@ def _check(options: Options) -> None:
 
 
 def _data_names(graph: Graph, options: Options) -> List[str]:
-    names = [n.name for n in graph.inputs]
-    if options.data_names is None:
-        return [n for n in names if n not in (options.label_names or ())]
-    missing = [n for n in options.data_names if n not in names]
-    if missing:
-        raise ConfigError(f"data_names: {', '.join(missing)} are no inputs of the network; it has {', '.join(names)}")
-    return list(options.data_names)
+    labels = tuple(options.label_names or ())
+    names = list(options.data_names) if options.data_names is not None else default_data_names(graph, labels)
+    require_params(graph, names, labels)
+    return names
 
 
 def _examples(graph: Graph, calib_data, data_names: List[str], options: Options) -> Tuple[Optional[Iterable], Dict]:

@@ -56,11 +56,11 @@ def excluded_nodes(
 
 def follow_folding(excluded: Dict[str, str], graph: Graph) -> Dict[str, str]:
     """Excluded nodes of the simplified graph: a folded BatchNorm takes the layer that absorbed it along."""
-    from .passes.fold_batchnorm import FOLDED
+    from .passes.folded import folded_names
 
     found = dict(excluded)
     for node in graph.nodes:
-        for name in node.attrs.get(FOLDED, "").split(","):
+        for name in folded_names(node):
             if name in excluded:
                 found.setdefault(node.name, f"{excluded[name]} ({name}, folded into it)")
     return found

@@ -2,7 +2,7 @@
 
 from typing import Optional
 
-from ..graph import Graph, Node
+from ..graph import TYPE_FLAGS, Graph, Node
 from .spec import SELECT, OpSpec, Unit, activations, alone, register
 
 
@@ -49,6 +49,18 @@ def _refuse_pad(node: Node, graph: Graph) -> Optional[str]:
 def _out_rank(graph: Graph, unit: Unit) -> Optional[int]:
     shape = graph.shapes.get((unit.output.node.name, unit.output.index))
     return None if shape is None else len(shape)
+
+
+def _refuse_cast(node: Node, graph: Graph) -> Optional[str]:
+    source = node.inputs[0].node
+    integers = (str(TYPE_FLAGS["uint8"]), str(TYPE_FLAGS["int8"]))
+    if source.is_variable and source.attrs.get("__dtype__") in integers and node.get("dtype") == "float32":
+        return None
+    return "a cast has an int8 form only where it reads an integer input of the network"
+
+
+def lower_cast(lowering, unit: Unit) -> None:
+    lowering.pass_through(unit, lowering.q(unit.inputs[0]))
 
 
 def lower_flatten(lowering, unit: Unit) -> None:
@@ -115,6 +127,7 @@ _ROWS = (
     ("expand_dims", ("expand_dims",), "mxq_expand_dims", _known_rank, lower_expand_dims, True),
     ("slice", ("slice", "crop"), "mxq_slice", _known_rank, lower_slice, True),
     ("slice_axis", ("slice_axis",), "mxq_slice", _known_rank, lower_slice_axis, True),
+    ("cast", ("Cast", "cast"), "mxq_quantize_v2", _refuse_cast, lower_cast, True),
     ("pad", ("Pad", "pad"), "mxq_pad", _refuse_pad, lower_pad, False),
 )
 for _name, _mx, _native, _refuse, _lower, _runtime in _ROWS:

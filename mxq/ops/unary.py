@@ -80,6 +80,12 @@ def find_cones(graph: Graph, uses: Dict, taken: Set[str]) -> List[List[Node]]:
     return cones
 
 
+def is_cone(nodes: List[Node], graph: Graph) -> bool:
+    """Whether these nodes, taken as one unit, are a function of one value."""
+    elementwise = all(n.op in ELEMENTWISE or n.op in BINARY for n in nodes)
+    return elementwise and len({(id(v.node), v.index) for v in activations(nodes, graph)}) == 1
+
+
 def _close(last: Node, group: List[Node], graph: Graph, uses: Dict) -> List[Node]:
     """The part of `group` that only feeds `last`; just `last` where that would read two values; else nothing."""
     inside = {id(last)}
@@ -88,7 +94,7 @@ def _close(last: Node, group: List[Node], graph: Graph, uses: Dict) -> List[Node
         if users and all(u.node is not None and id(u.node) in inside for u in users):
             inside.add(id(node))
     for cone in ([n for n in group if id(n) in inside], [last]):
-        if len({(id(v.node), v.index) for v in activations(cone, graph)}) == 1:
+        if is_cone(cone, graph):
             channels = {_channels(n, graph) for n in cone} - {1}
             if len(channels) <= 1:
                 return cone

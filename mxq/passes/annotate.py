@@ -12,7 +12,7 @@ from typing import Dict, Iterable, List, Mapping, Optional, Set, Tuple
 
 from ..graph import Graph, Node, Value
 from ..ops import COMPUTE, REDUCE, SELECT, UNIT, Unit, lookup
-from ..ops.unary import UNARY_SPEC, find_cones
+from ..ops.unary import UNARY_SPEC, find_cones, is_cone
 
 Key = Tuple[int, int]
 
@@ -58,7 +58,7 @@ def units(graph: Graph) -> List[Unit]:
 
 
 def _unit(nodes: List[Node], head: Node, graph: Graph) -> Unit:
-    spec = lookup(head) or UNARY_SPEC
+    spec = UNARY_SPEC if is_cone(nodes, graph) else lookup(head)
     return Unit(spec, tuple(nodes), head, tuple(spec.inputs(nodes, graph)), nodes[-1].out())
 
 

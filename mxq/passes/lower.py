@@ -13,7 +13,7 @@ from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
-from ..graph import Graph, Node, Value
+from ..graph import TYPE_FLAGS, Graph, Node, Value
 from ..ops import UNIT, Unit
 from ..ops.fuse import read_chain
 from ..ops.unary import evaluate
@@ -22,6 +22,8 @@ from .annotate import units
 from .quantize_params import in_qparams
 
 Key = Tuple[int, int]
+#: Type flag of an input -> what its integers stand for: themselves.
+INTEGER_INPUTS = {str(TYPE_FLAGS[dtype]): QParams(1.0, 0, dtype) for dtype in ("int8", "uint8")}
 QUANTIZE, DEQUANTIZE = "mxq_quantize_v2", "mxq_dequantize"
 
 
@@ -96,7 +98,9 @@ class Lowering:
             if key + (wanted,) in self._ints:
                 return self._ints[key + (wanted,)]
         present = [self._ints[key + (l,)] for l in ("last", "first") if key + (l,) in self._ints]
-        form = self._relayout(present[0], layout) if present else self._quantize(key, layout or "first", rank)
+        form = present[0] if present else self._quantize(key, layout or "first", rank)
+        if layout and form.layout != layout:
+            form = self._relayout(form, layout)
         self._ints[key + (form.layout,)] = form
         return form
 
@@ -170,8 +174,11 @@ class Lowering:
         table = result.astype(np.float32) if out is None else quantize(result, out)
         entry = self.graph.add_param(f"{unit.name}_table", table)
         attrs = {"axis": -1 if x.layout == "last" else 1} if table.ndim == 2 else {}
+        layout = x.layout
+        if x.value.node.is_variable and x.rank in (3, 4):  # raw pixels on their way to a convolution
+            attrs["layout"], layout = "channels_last", "last"
         node = self.emit("mxq_lut", unit.name, [x.value, entry], attrs)
-        self._finish(unit, node, out, x.layout, x.rank)
+        self._finish(unit, node, out, layout, x.rank)
 
     # -- inside --------------------------------------------------------------------------------------------------
 
@@ -239,6 +246,8 @@ class Lowering:
         moves = layout == "last" and rank is not None and rank > 2
         attrs = {"layout": "channels_last" if moves else "keep", "out_type": node.attrs["out_type"]}
         qparams = in_qparams(node)
+        if source.node.is_variable and qparams == INTEGER_INPUTS.get(source.node.attrs.get("__dtype__")):
+            return Form(self._as_float(source), "first", rank, qparams.dtype)
         if qparams is not None:
             attrs.update({k: node.attrs[k] for k in ("min_calib_range", "max_calib_range")})
         new = self.emit(QUANTIZE, node.name, [self._as_float(source)], attrs)

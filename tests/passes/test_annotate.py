@@ -1,0 +1,126 @@
+"""Which nodes become int8 together, and the reasons of those that do not."""
+
+import mxnet as mx
+import numpy as np
+from parameterized import parameterized
+
+from mxq.graph import Graph
+from mxq.ops import UNIT
+from mxq.passes.annotate import annotate, quantized_values, units
+
+from ..networks import fill
+
+
+def _graph(sym, **data_shapes):
+    sym, args, aux, _ = fill(sym, data_shapes or {"data": (2, 3, 9, 9)})
+    graph = Graph.from_symbol(sym, args, aux)
+    _, shapes, _ = sym.get_internals().infer_shape(**(data_shapes or {"data": (2, 3, 9, 9)}))
+    for name, shape in zip(sym.get_internals().list_outputs(), shapes):
+        graph.shapes[name[: -len("_output")] if name.endswith("_output") else name, 0] = shape
+    return graph
+
+
+def _conv(x, name, channels=5, **kwargs):
+    return mx.sym.Convolution(x, num_filter=channels, kernel=kwargs.pop("kernel", (3, 3)), name=name, **kwargs)
+
+
+def _members(graph):
+    return {u.name: [n.name for n in u.nodes] for u in units(graph)}
+
+
+def test_activation_and_sum_fuse_in_both_orders():
+    x = mx.sym.var("data")
+    a = mx.sym.Activation(_conv(x, "a", pad=(1, 1)), act_type="relu", name="a_relu")
+    b = _conv(a, "b", pad=(1, 1))
+    first = mx.sym.Activation(b + a, act_type="relu", name="first")
+    c = mx.sym.clip(_conv(first, "c", pad=(1, 1)), 0, 6, name="c_clip")
+    graph = annotate(_graph(_conv(c + first, "last")))
+    names = _members(graph)
+    assert names["a"] == ["a", "a_relu"]
+    assert names["b"][0] == "b" and names["b"][-1] == "first" and len(names["b"]) == 3
+    assert names["c"][:2] == ["c", "c_clip"] and len(names["c"]) == 3
+    unit_b = next(u for u in units(graph) if u.name == "b")
+    assert [v.node.name for v in unit_b.inputs] == ["a_relu", "a_relu"]
+
+
+def test_the_later_of_two_convolutions_takes_their_sum():
+    x = mx.sym.var("data")
+    graph = annotate(_graph(_conv(mx.sym.elemwise_add(_conv(x, "p"), _conv(x, "q"), name="sum"), "last")))
+    assert _members(graph) == {"p": ["p"], "q": ["q", "sum"], "last": ["last"]}
+
+
+def test_a_value_read_twice_does_not_fuse():
+    x = _conv(mx.sym.var("data"), "a")
+    graph = annotate(_graph(_conv(mx.sym.elemwise_add(x, x, name="double"), "b")))
+    # a + a is a function of one number: a table.
+    assert _members(graph) == {"a": ["a"], "double": ["double"], "b": ["b"]}
+    assert next(u for u in units(graph) if u.name == "double").spec.name == "unary"
+
+
+def test_pad_in_front_joins_its_convolution():
+    x = mx.sym.pad(_conv(mx.sym.var("data"), "a"), mode="constant", pad_width=(0, 0, 0, 0, 0, 1, 0, 1), name="pad")
+    assert _members(annotate(_graph(_conv(x, "b"))))["b"] == ["pad", "b"]
+
+
+@parameterized.expand(
+    [
+        ("swish", lambda x: x * mx.sym.sigmoid(x, name="s"), 2),
+        ("hard_swish", lambda x: x * mx.sym.clip(x + 3, 0, 6) / 6, 4),
+        ("mish", lambda x: x * mx.sym.tanh(mx.sym.Activation(x, act_type="softrelu")), 3),
+        ("prelu", lambda x: mx.sym.LeakyReLU(x, act_type="prelu", name="slope"), 1),
+        ("batchnorm", lambda x: mx.sym.BatchNorm(x, name="bn", fix_gamma=False), 1),
+    ]
+)
+def test_a_function_of_one_number_is_one_unit(name, function, nodes):
+    graph = annotate(_graph(_conv(function(_conv(mx.sym.var("data"), "a")), "b")))
+    found = [u for u in units(graph) if u.spec.name == "unary"]
+    assert len(found) == 1 and len(found[0].nodes) == nodes, found
+    assert found[0].inputs[0].node.name == "a"
+
+
+def test_excluded_nodes_keep_their_reason_and_do_not_fuse():
+    x = mx.sym.Activation(_conv(mx.sym.var("data"), "a"), act_type="relu", name="relu")
+    graph = annotate(_graph(_conv(_conv(x, "b"), "c")), excluded={"relu": "because", "b": "told so"})
+    assert set(_members(graph)) == {"a", "c"}
+    assert graph.notes["relu"] == "because" and graph.notes["b"] == "told so"
+
+
+def test_smart_leaves_the_border_float_and_full_does_not():
+    sym = mx.sym.sigmoid(_conv(mx.sym.var("data"), "a"), name="end")
+    smart = annotate(_graph(sym))
+    assert set(_members(smart)) == {"a"} and "float" in smart.notes["end"]
+    assert set(_members(annotate(_graph(sym), mode="full"))) == {"a", "end"}
+
+
+def test_without_calibration_only_what_needs_no_range():
+    x = mx.sym.Activation(_conv(mx.sym.var("data"), "a"), act_type="relu", name="relu")
+    x = mx.sym.Pooling(x, kernel=(2, 2), pool_type="max", name="pool")
+    x = mx.sym.sigmoid(_conv(x, "b"), name="sigmoid")
+    graph = annotate(_graph(_conv(x, "c")), calibrated=False)
+    assert _members(graph) == {"a": ["a", "relu"], "pool": ["pool"], "b": ["b"], "c": ["c"]}
+    assert "calibrated range" in graph.notes["sigmoid"]
+
+
+def test_three_dimensional_convolution_stays_float_with_a_reason():
+    sym = mx.sym.Convolution(mx.sym.var("data"), kernel=(2, 2, 2), num_filter=2, name="c3d")
+    graph = annotate(_graph(sym, data=(1, 2, 4, 4, 4)))
+    assert not units(graph) and "3-D" in graph.notes["c3d"]
+
+
+def test_a_sum_too_long_for_int32_stays_float():
+    data = mx.sym.var("data")
+    sym = mx.sym.FullyConnected(data, num_hidden=1, no_bias=True, name="fc")
+    graph = Graph.from_symbol(sym, {"fc_weight": np.zeros((1, 70000), np.float32)})
+    assert "int32" in annotate(graph).notes["fc"]
+
+
+def test_the_given_graph_is_not_changed():
+    graph = _graph(_conv(mx.sym.var("data"), "a"))
+    annotate(graph)
+    assert all(UNIT not in n.attrs for n in graph.nodes) and not graph.notes
+
+
+def test_quantized_values_are_the_inputs_of_units_once_each():
+    x = mx.sym.var("data")
+    graph = annotate(_graph(mx.sym.Group([_conv(x, "p"), _conv(x, "q")])))
+    assert [repr(v) for v in quantized_values(graph)] == ["data[0]"]
