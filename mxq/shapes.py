@@ -44,7 +44,9 @@ def infer_shapes(graph: Graph, data_shapes: Mapping[str, Sequence[int]]) -> Dict
     except MXNetError as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         text = next((line for line in lines if "Error in operator" in line), lines[-1] if lines else "unknown error")
-        raise GraphError(f"the shapes of the network do not fit together, given {shapes}: {text}") from error
+        absent = [node.name for node in graph.inputs if node.name not in shapes]
+        hint = f"; no shape was given for {', '.join(absent)}" if absent else ""
+        raise GraphError(f"the shapes of the network do not fit together, given {shapes}: {text}{hint}") from error
     return {k: tuple(shape) for k, shape in zip(keys, found) if shape and all(n is not None and n > 0 for n in shape)}
 
 
