@@ -1,4 +1,11 @@
-"""mxq: int8 post-training quantization for Apache MXNet."""
+"""mxq: int8 post-training quantization for Apache MXNet.
+
+>>> import mxq
+>>> model = mxq.quantize_model("net-symbol.json", "net-0000.params", images)  # doctest: +SKIP
+>>> model.save("net-int8")  # doctest: +SKIP
+
+Importing it registers the int8 operators with MXNet, so that saved int8 networks load and run.
+"""
 
 __version__ = "0.1.0"
 
@@ -7,4 +14,22 @@ from .native import load as _load
 
 _load()
 
-__all__ = ["library_path"]
+from . import contrib, data  # noqa: E402  (the operators come first)
+from .api import quantize_model  # noqa: E402
+from .calib.table import CalibTable  # noqa: E402
+from .errors import CalibrationError, ConfigError, GraphError, LibraryError, MXQError  # noqa: E402
+from .model import QuantizedModel  # noqa: E402
+
+__all__ = [
+    "CalibTable",
+    "CalibrationError",
+    "ConfigError",
+    "GraphError",
+    "LibraryError",
+    "MXQError",
+    "QuantizedModel",
+    "contrib",
+    "data",
+    "library_path",
+    "quantize_model",
+]

@@ -1,0 +1,124 @@
+"""The lowered network against the graph with explicit quantization, and against float."""
+
+import mxnet as mx
+import numpy as np
+from parameterized import parameterized
+
+import mxq
+from mxq.qmath import QParams, range_to_qparams
+from mxq.passes.lower import _permutation, _representative_range
+
+from ..networks import NETWORKS, batch, fill, forward
+
+
+def sqnr(reference, value):
+    """Signal to noise in dB; 200 where equal."""
+    noise = float(np.square(np.float64(reference) - value).sum())
+    return 200.0 if noise == 0 else 10 * np.log10(float(np.square(np.float64(reference)).sum()) / noise)
+
+
+def _quantized(name, **options):
+    net = NETWORKS[name]()
+    data = batch(net[3])
+    options.setdefault("calib_mode", "minmax")
+    model = mxq.quantize_model(net[0], net[1:3], data, data_names=list(net[3]), **options)
+    return net, data, model
+
+
+@parameterized.expand([(name,) for name in NETWORKS if name != "nothing_quantizable"])
+def test_lowered_agrees_with_explicit_quantization_and_with_float(name):
+    net, data, model = _quantized(name)
+    expected = forward(net, data)
+    explicit = forward(model.qdq, data)
+    lowered = forward(model, data)
+    assert model.symbol.list_outputs() == net[0].list_outputs()
+    assert len(lowered) == len(expected)
+    for e, q, y in zip(expected, explicit, lowered):
+        assert y.shape == e.shape and y.dtype == e.dtype
+        # The explicit graph multiplies float numbers that stand for the same integers: rounding of single values near
+        # a half may differ, so single levels do, never more than noise far below that of quantization itself.
+        assert sqnr(q, y) > sqnr(e, q) + 6 or sqnr(q, y) > 45, (sqnr(q, y), sqnr(e, q))
+        assert sqnr(e, y) > 18, sqnr(e, y)
+    assert '"mxq_' in model.symbol.tojson()
+
+
+@parameterized.expand([(name,) for name in NETWORKS if name != "nothing_quantizable"])
+def test_without_calibration(name):
+    net, data, model = _quantized(name, calib_mode="none")
+    for e, y in zip(forward(net, data), forward(model, data)):
+        assert y.shape == e.shape and sqnr(e, y) > 18, sqnr(e, y)
+    assert model.table is None
+
+
+@parameterized.expand([("int8",), ("uint8",)])
+def test_every_type_of_activation(dtype):
+    net, data, model = _quantized("residual", quantized_dtype=dtype)
+    assert sqnr(forward(net, data)[0], forward(model, data)[0]) > 18
+
+
+def test_full_mode_and_tensor_wise_weights():
+    net, data, model = _quantized("multi_output", quantize_mode="full", quantize_granularity="tensor-wise")
+    for e, y in zip(forward(net, data), forward(model, data)):
+        assert sqnr(e, y) > 14
+
+
+@parameterized.expand(
+    [
+        ("swish", lambda x: x * mx.sym.sigmoid(x)),
+        ("hard_swish", lambda x: x * mx.sym.clip(x + 3, 0, 6) / 6),
+        ("mish", lambda x: x * mx.sym.tanh(mx.sym.Activation(x, act_type="softrelu"))),
+        ("gelu", lambda x: mx.sym.LeakyReLU(x, act_type="gelu")),
+        ("elu", lambda x: mx.sym.LeakyReLU(x, act_type="elu", slope=0.3)),
+        ("prelu", lambda x: mx.sym.LeakyReLU(x, act_type="prelu", name="slope")),
+        ("tanh", lambda x: mx.sym.tanh(x)),
+        ("exp", lambda x: mx.sym.exp(x)),
+        ("batchnorm_relu", lambda x: mx.sym.relu(mx.sym.BatchNorm(mx.sym.relu(x), fix_gamma=False, name="bn"))),
+        ("leaky", lambda x: mx.sym.LeakyReLU(x, act_type="leaky", slope=0.1)),
+    ]
+)
+def test_activations(name, function):
+    x = mx.sym.Convolution(mx.sym.var("data"), kernel=(3, 3), num_filter=6, name="a")
+    sym = mx.sym.Convolution(function(x), kernel=(3, 3), num_filter=4, name="b")
+    net = fill(sym, {"data": (2, 3, 9, 9)})
+    data = batch(net[3])
+    model = mxq.quantize_model(net[0], net[1:3], data, calib_mode="minmax")
+    assert sqnr(forward(net, data)[0], forward(model, data)[0]) > 22
+    floats = [n.node for n in model.report.floats()]
+    assert not floats, floats
+
+
+@parameterized.expand([("uint8", 0, 256), ("int8", -128, 128)])
+def test_raw_integers_equal_float_preprocessing_then_quantization(dtype, lo, hi):
+    """Borders included: the padded convolution sees what it saw behind float preprocessing."""
+    mean, std = np.float32([123.7, 116.3, 103.5]), np.float32([58.4, 57.1, 57.4])
+    x = mx.sym.Convolution(mx.sym.var("data"), kernel=(3, 3), pad=(1, 1), num_filter=6, name="a")
+    net = fill(mx.sym.Activation(x, act_type="relu", name="out"), {"data": (4, 3, 8, 7)})
+    raw = np.random.RandomState(0).randint(lo, hi, (4, 3, 8, 7)).astype(dtype)
+    floats = (raw.astype(np.float32) - mean.reshape(3, 1, 1)) / std.reshape(3, 1, 1)
+    inside = mxq.quantize_model(
+        net[0], net[1:3], raw, mean=mean.tolist(), std=std.tolist(), input_dtype=dtype, calib_mode="minmax"
+    )
+    outside = mxq.quantize_model(net[0], net[1:3], floats, calib_mode="minmax")
+    np.testing.assert_array_equal(forward(inside, {"data": raw})[0], forward(outside, {"data": floats})[0])
+
+
+def test_raw_integers_without_normalization_are_not_requantized():
+    net = fill(mx.sym.Convolution(mx.sym.var("data"), kernel=(1, 1), num_filter=2, name="a"), {"data": (1, 3, 4, 4)})
+    raw = np.random.RandomState(0).randint(0, 256, (1, 3, 4, 4)).astype("uint8")
+    model = mxq.quantize_model(net[0], net[1:3], raw, input_dtype="uint8", calib_mode="minmax")
+    assert "mxq_quantize_v2" not in model.symbol.tojson()
+    expected = forward(net, {"data": raw.astype(np.float32)})[0]
+    assert sqnr(expected, forward(model, {"data": raw})[0]) > 35
+
+
+def test_permutations_undo_each_other():
+    x = np.arange(2 * 3 * 4 * 5).reshape(2, 3, 4, 5)
+    last = x.transpose(_permutation(4, "last"))
+    assert last.shape == (2, 4, 5, 3)
+    np.testing.assert_array_equal(last.transpose(_permutation(4, "first")), x)
+
+
+@parameterized.expand([("int8", 0.1234567, 0), ("uint8", 3.3e-9, 0), ("uint8", 12.5, 77)])
+def test_a_range_gives_back_its_parameters(dtype, scale, zero_point):
+    qparams = QParams(float(np.float32(scale)), zero_point, dtype)
+    assert range_to_qparams(*_representative_range(qparams), dtype) == qparams
