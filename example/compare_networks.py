@@ -135,7 +135,7 @@ def draw(rows: list, path: str, caption: str) -> None:
             axes.bar_label(bars, fmt="%.1f", fontsize=8)
         axes.set_title(title)
         axes.margins(y=0.15)
-        axes.legend()
+    size.legend()
     ratios = np.array([[row["speedup"], row["speedup_lowest"], row["speedup_highest"]] for row in rows]).T
     spread = np.abs(ratios[1:] - ratios[0])
     bars = speed.bar(places, ratios[0], 0.6, yerr=spread, capsize=4, color="#1f77b4")
