@@ -1,0 +1,173 @@
+#include "onednn.h"
+
+#include <mutex>
+
+#include "../core/check.h"
+#include "isa.h"
+#include "output_stage.h"
+#include "packed_weights.h"
+
+namespace mxq {
+namespace onednn {
+namespace {
+
+struct OnednnPacked : Packed {
+  dnnl::memory weights, multiplier, bias;  // the last two point into terms
+};
+
+// A number for each distinct layout, so that kernels of several batch sizes share packed weights where they can.
+std::string layout_id(const dnnl::memory::desc& desc) {
+  static auto* mutex = new std::mutex;
+  static auto* known = new std::vector<dnnl::memory::desc>;
+  std::lock_guard<std::mutex> lock(*mutex);
+  size_t i = 0;
+  while (i < known->size() && !((*known)[i] == desc)) ++i;
+  if (i == known->size()) known->push_back(desc);
+  return "onednn " + std::to_string(i);
+}
+
+dnnl::memory vector_memory(const std::vector<float>& values) {
+  const dnnl::memory::desc desc({static_cast<dnnl::memory::dim>(values.size())}, dnnl::memory::data_type::f32,
+                                dnnl::memory::format_tag::a);
+  return dnnl::memory(desc, engine(), const_cast<float*>(values.data()));
+}
+
+dnnl::memory scalar_memory(const int& value) {
+  const dnnl::memory::desc desc({1}, dnnl::memory::data_type::s32, dnnl::memory::format_tag::a);
+  return dnnl::memory(desc, engine(), const_cast<int*>(&value));
+}
+
+class OnednnLinear : public Kernel {
+ public:
+  OnednnLinear(const LinearOp& op, Linear linear, KernelPtr wide)
+      : stage_(op.stage), linear_(std::move(linear)), wide_(std::move(wide)) {
+    format_ = packed_format(stage_, layout_id(linear_.weights));
+    if (stage_.in_zero_point) in_zero_ = scalar_memory(stage_.in_zero_point);
+    if (stage_.out_zero_point) out_zero_ = scalar_memory(stage_.out_zero_point);
+  }
+
+  void run(const std::vector<Tensor>& in, const std::vector<Tensor>& out, RunContext* ctx) const override {
+    const LayerParams params{&in[1], &in[2], stage_.no_bias ? nullptr : &in[stage_.bias_index()]};
+    const PackedPtr found = find_packed(format_, params, ctx, [&] { return pack(params); });
+    if (!fits_int32(*found, in[0].dtype(), stage_.in_zero_point)) return wide_->run(in, out, ctx);
+    const auto& packed = static_cast<const OnednnPacked&>(*found);
+    if (stage_.sum != Sum::kNone) prefill_residual(in[stage_.residual_index()], stage_.sum_zero_point, out[0]);
+
+    const dnnl::memory src(linear_.src, engine(), in[0].data), dst(linear_.dst, engine(), out[0].data);
+    dnnl::memory scratchpad;
+    dnnl_exec_arg_t args[8];
+    int n = 0;
+    auto add = [&](int arg, const dnnl::memory& memory) { args[n++] = {arg, memory.get()}; };
+    add(DNNL_ARG_SRC, src);
+    add(DNNL_ARG_WEIGHTS, packed.weights);
+    add(DNNL_ARG_DST, dst);
+    if (packed.multiplier) add(DNNL_ARG_ATTR_SCALES | DNNL_ARG_WEIGHTS, packed.multiplier);
+    if (packed.bias) add(DNNL_ARG_BIAS, packed.bias);
+    if (in_zero_) add(DNNL_ARG_ATTR_ZERO_POINTS | DNNL_ARG_SRC, in_zero_);
+    if (out_zero_) add(DNNL_ARG_ATTR_ZERO_POINTS | DNNL_ARG_DST, out_zero_);
+    if (const size_t bytes = linear_.scratchpad.get_size()) {
+      scratchpad = dnnl::memory(linear_.scratchpad, engine(), ctx->workspace(bytes));
+      add(DNNL_ARG_SCRATCHPAD, scratchpad);
+    }
+    const dnnl_status_t status = dnnl_primitive_execute(linear_.primitive.get(), stream().get(), n, args);
+    MXQ_CHECK(status == dnnl_success, "oneDNN could not run the kernel (status " << status << ")");
+    if (!packed.terms.bias_int.empty()) {
+      const auto channels = static_cast<int64_t>(packed.terms.bias_int.size());
+      add_bias(packed.terms.bias_int, out[0].size() / channels, out[0].as<int32_t>());
+    }
+  }
+
+ private:
+  std::shared_ptr<Packed> pack(const LayerParams& params) const {
+    auto packed = std::make_shared<OnednnPacked>();
+    describe_packed(stage_, params, linear_.weights.get_size(), packed.get());
+    dnnl::memory plain(linear_.weights_plain, engine(), params.weight->data);
+    packed->weights = dnnl::memory(linear_.weights, engine());
+    dnnl::reorder(plain, packed->weights).execute(stream(), plain, packed->weights);
+    stream().wait();
+    if (!packed->terms.multiplier.empty()) {
+      packed->multiplier = vector_memory(packed->terms.multiplier);
+      if (params.bias) packed->bias = dnnl::memory(linear_.bias, engine(), packed->terms.bias.data());
+    }
+    return packed;
+  }
+
+  OutputStage stage_;
+  Linear linear_;
+  KernelPtr wide_;  // with a 64-bit accumulator, for weights so many and large that 32 bits could overflow
+  std::string format_;
+  dnnl::memory in_zero_, out_zero_;
+};
+
+}  // namespace
+
+// Never destroyed: MXNet's threads may run an operator while the process exits.
+dnnl::engine& engine() {
+  static auto* e = new dnnl::engine(dnnl::engine::kind::cpu, 0);
+  return *e;
+}
+
+dnnl::stream& stream() {
+  thread_local dnnl::stream s(engine());
+  return s;
+}
+
+dnnl::memory::data_type type_of(DType dtype) {
+  switch (dtype) {
+    case DType::kInt8: return dnnl::memory::data_type::s8;
+    case DType::kUint8: return dnnl::memory::data_type::u8;
+    case DType::kInt32: return dnnl::memory::data_type::s32;
+    default: return dnnl::memory::data_type::f32;
+  }
+}
+
+bool has_dot_product(std::string* why_not) {
+  const auto isa = static_cast<unsigned>(dnnl::get_effective_cpu_isa());
+  auto includes = [&](dnnl::cpu_isa need) { return (isa & static_cast<unsigned>(need)) == static_cast<unsigned>(need); };
+  if (cpu_isa_is_capped()) {
+    *why_not = "MXQ_MAX_CPU_ISA is set";
+  } else if (!includes(dnnl::cpu_isa::avx2_vnni) && !includes(dnnl::cpu_isa::avx512_core_vnni)) {
+    *why_not = "the processor (or ONEDNN_MAX_CPU_ISA) has no 8-bit dot product (AVX-VNNI, AVX-512 VNNI, AMX)";
+  }
+  return why_not->empty();
+}
+
+bool int32_is_exact(const OutputStage& stage, std::string* why_not) {
+  if (stage.out_type == DType::kInt32 && stage.in_zero_point != 0) {
+    *why_not = "oneDNN's int32 output passes through float32 where the input has a zero point";
+  }
+  return why_not->empty();
+}
+
+dnnl::primitive_attr stage_attr(const OutputStage& stage, DType residual, int scale_mask) {
+  dnnl::primitive_attr attr;
+  attr.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+  if (stage.in_zero_point) attr.set_zero_points_mask(DNNL_ARG_SRC, 0);
+  if (stage.out_type == DType::kInt32) return attr;  // the bias is added afterwards, in integers
+  if (stage.out_zero_point) attr.set_zero_points_mask(DNNL_ARG_DST, 0);
+  attr.set_scales_mask(DNNL_ARG_WEIGHTS, scale_mask);
+  dnnl::post_ops post;
+  auto add_sum = [&](Sum position) {
+    if (stage.sum != position) return;
+    const bool is_float = stage.out_type == DType::kFloat32;  // the destination then holds residual - zero point
+    post.append_sum(stage.sum_multiplier, is_float ? 0 : stage.sum_zero_point,
+                    type_of(is_float ? DType::kFloat32 : residual));
+  };
+  add_sum(Sum::kBeforeAct);
+  switch (stage.act) {
+    case Act::kRelu: post.append_eltwise(dnnl::algorithm::eltwise_relu, 0.0f, 0.0f); break;
+    case Act::kClip: post.append_eltwise(dnnl::algorithm::eltwise_clip, stage.act_alpha, stage.act_beta); break;
+    case Act::kLeaky: post.append_eltwise(dnnl::algorithm::eltwise_relu, stage.act_alpha, 0.0f); break;
+    case Act::kNone: break;
+  }
+  add_sum(Sum::kAfterAct);
+  attr.set_post_ops(post);
+  return attr;
+}
+
+KernelPtr make_kernel(const LinearOp& op, Linear linear, KernelPtr wide) {
+  return std::make_shared<OnednnLinear>(op, std::move(linear), std::move(wide));
+}
+
+}  // namespace onednn
+}  // namespace mxq

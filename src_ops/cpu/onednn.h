@@ -1,0 +1,35 @@
+// What every oneDNN implementation needs, and the run of a convolution or matrix product made of it.
+#pragma once
+
+#include <dnnl.hpp>
+#include <string>
+
+#include "../ops/conv.h"
+
+namespace mxq {
+namespace onednn {
+
+dnnl::engine& engine();
+dnnl::stream& stream();  // of this thread
+dnnl::memory::data_type type_of(DType dtype);
+
+// oneDNN adds two or four 8-bit products in int16, which saturates, on processors without dot-product instructions.
+bool has_dot_product(std::string* why_not);
+
+// Scales and zero points the primitive takes at run time, and the post-operations of the stage.
+// `scale_mask`: the weight dimension(s) that scales run along.
+dnnl::primitive_attr stage_attr(const OutputStage& stage, DType residual, int scale_mask);
+
+// A primitive and the descriptors its arguments need.
+struct Linear {
+  dnnl::primitive primitive;
+  dnnl::memory::desc src, weights_plain, weights, bias, dst, scratchpad;
+};
+
+// float32 post-processing of int32 output is not exact: refuses what needs it.
+bool int32_is_exact(const OutputStage& stage, std::string* why_not);
+
+KernelPtr make_kernel(const LinearOp& op, Linear linear, KernelPtr wide);
+
+}  // namespace onednn
+}  // namespace mxq

@@ -1,0 +1,145 @@
+#include "packed_weights.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+
+#include "../core/cache.h"
+
+namespace mxq {
+namespace {
+
+constexpr size_t kMaxBytes = size_t{1} << 30;  // VGG-16, the largest common network, has 0.14e9 weights
+constexpr size_t kWhole = 16 << 10;            // tensors up to this size are hashed whole
+constexpr size_t kChunk = 64;
+
+inline uint64_t mix(uint64_t h, uint64_t v) {
+  h = (h ^ v) * 0x9E3779B97F4A7C15ull;
+  return h ^ (h >> 29);
+}
+
+// Four independent lanes, so that the multiplications overlap.
+uint64_t hash_bytes(const char* p, size_t n, uint64_t seed) {
+  uint64_t lane[4] = {seed, seed + 1, seed + 2, seed + 3};
+  for (; n >= 32; p += 32, n -= 32) {
+    uint64_t v[4];
+    std::memcpy(v, p, 32);
+    for (int i = 0; i < 4; ++i) lane[i] = mix(lane[i], v[i]);
+  }
+  for (; n > 0; ++p, --n) lane[0] = mix(lane[0], static_cast<unsigned char>(*p));
+  return mix(mix(mix(lane[0], lane[1]), lane[2]), lane[3]);
+}
+
+// `chunks` parts of 64 bytes from the first to the last byte, or everything where it is no more than `whole`.
+uint64_t fingerprint(const Tensor* t, size_t chunks, size_t whole, uint64_t seed) {
+  if (!t) return seed;
+  const size_t n = t->size() * size_of(t->dtype());
+  const char* p = t->as<const char>();
+  if (n <= std::max(whole, chunks * kChunk)) return hash_bytes(p, n, seed);
+  uint64_t h = seed;
+  for (size_t i = 0; i < chunks; ++i) h = hash_bytes(p + (n - kChunk) * i / (chunks - 1), kChunk, h);
+  return h;
+}
+
+uint64_t fingerprint(const LayerParams& params, size_t chunks, size_t whole) {
+  uint64_t h = fingerprint(params.weight, chunks, whole, 1);
+  h = fingerprint(params.weight_scale, chunks, whole, h);
+  return fingerprint(params.bias, chunks, whole, h);
+}
+
+struct Identity {
+  const void* data[3];
+  uint64_t version[3];
+  bool operator==(const Identity& o) const {
+    return std::equal(data, data + 3, o.data) && std::equal(version, version + 3, o.version);
+  }
+};
+
+Identity identify(const LayerParams& params) {
+  Identity id{};
+  const Tensor* tensors[3] = {params.weight, params.weight_scale, params.bias};
+  for (int i = 0; i < 3; ++i) {
+    if (!tensors[i]) continue;
+    id.data[i] = tensors[i]->data;
+    id.version[i] = tensors[i]->version;
+  }
+  return id;
+}
+
+struct Key {
+  std::string format;
+  Identity id;
+  uint64_t fingerprint;
+  bool operator==(const Key& o) const { return fingerprint == o.fingerprint && id == o.id && format == o.format; }
+};
+
+struct KeyHash {
+  size_t operator()(const Key& key) const {
+    uint64_t h = key.fingerprint;
+    for (int i = 0; i < 3; ++i) h = mix(mix(h, reinterpret_cast<uint64_t>(key.id.data[i])), key.id.version[i]);
+    return mix(h, std::hash<std::string>()(key.format));
+  }
+};
+
+// Never destroyed: MXNet's threads may run an operator while the process exits.
+LruCache<Key, Packed, KeyHash>& cache() {
+  static auto* c = new LruCache<Key, Packed, KeyHash>(kMaxBytes);
+  return *c;
+}
+
+// What ctx->slot holds: the last call of this node of this executor.
+struct Last {
+  std::string format;
+  Identity id;
+  uint64_t quick;  // fingerprint of a few parts only
+  PackedPtr packed;
+};
+
+}  // namespace
+
+std::string packed_format(const OutputStage& stage, const std::string& layout) {
+  std::string text;
+  text.append(reinterpret_cast<const char*>(&stage.in_scale), sizeof(float));
+  text.append(reinterpret_cast<const char*>(&stage.out_scale), sizeof(float));
+  text += stage.out_type == DType::kInt32 ? 'i' : 'f';
+  text.append(layout.c_str(), layout.size() + 1);  // with a terminating zero, so that nothing runs together
+  return text + stage.content_id;
+}
+
+PackedPtr find_packed(const std::string& format, const LayerParams& params, RunContext* ctx,
+                      const std::function<std::shared_ptr<Packed>()>& make) {
+  constexpr size_t kChunks = 64, kQuickChunks = 8;
+  const Identity id = identify(params);
+  const bool has_slot = ctx && ctx->slot;
+  const uint64_t quick = has_slot ? fingerprint(params, kQuickChunks, 0) : 0;
+  if (has_slot && *ctx->slot) {
+    const auto& last = *static_cast<const Last*>(ctx->slot->get());
+    if (last.quick == quick && last.id == id && last.format == format) return last.packed;
+  }
+  const Key key{format, id, fingerprint(params, kChunks, kWhole)};
+  PackedPtr packed = cache().get(key, [&] {
+    std::shared_ptr<Packed> made = make();
+    const size_t bytes = made->bytes;
+    return std::make_pair(PackedPtr(std::move(made)), bytes);
+  });
+  if (has_slot) *ctx->slot = std::make_shared<Last>(Last{format, id, quick, packed});
+  return packed;
+}
+
+void describe_packed(const OutputStage& stage, const LayerParams& params, size_t bytes, Packed* packed) {
+  packed->terms = derive_channel_terms(stage, *params.weight_scale, params.bias);
+  const int64_t channels = params.weight->shape()[0], depth = params.weight->size() / channels;
+  const int8_t* w = params.weight->as<const int8_t>();
+  for (int64_t o = 0; o < channels; ++o) {
+    int64_t sum = 0;
+    for (int64_t k = 0; k < depth; ++k) sum += std::abs(int{w[o * depth + k]});
+    packed->max_abs_sum = std::max(packed->max_abs_sum, sum);
+  }
+  packed->bytes = bytes + 12 * channels + 256;
+}
+
+bool fits_int32(const Packed& packed, DType data_type, int zero_point) {
+  return packed.max_abs_sum <= std::numeric_limits<int32_t>::max() / max_centred(data_type, zero_point);
+}
+
+}  // namespace mxq

@@ -1,0 +1,105 @@
+#include "conv.h"
+
+#include "../core/check.h"
+
+namespace mxq {
+namespace {
+
+std::vector<int64_t> get_window(const Attrs& attrs, const std::string& key, size_t rank, int64_t fallback,
+                                int64_t least) {
+  std::vector<int64_t> values = attrs.get_tuple(key, std::vector<int64_t>(rank, fallback));
+  bool fits = values.size() == rank;
+  for (int64_t v : values) fits = fits && v >= least && v <= (1 << 20);
+  if (!fits) {
+    attrs.fail(key, "must be " + std::to_string(rank) + " numbers (as many as kernel has), each " + std::to_string(least) +
+                        " or more");
+  }
+  return values;
+}
+
+std::unique_ptr<Op> parse_conv(const Attrs& attrs) {
+  auto op = std::make_unique<ConvOp>();
+  op->stage = parse_output_stage(attrs);
+  op->kernel = attrs.get_tuple("kernel", {});
+  const size_t rank = op->kernel.size();
+  if (rank != 1 && rank != 2) attrs.fail("kernel", "must be 1 or 2 numbers, such as (3, 3)");
+  op->kernel = get_window(attrs, "kernel", rank, 1, 1);
+  op->stride = get_window(attrs, "stride", rank, 1, 1);
+  op->dilate = get_window(attrs, "dilate", rank, 1, 1);
+  op->pad_begin = get_window(attrs, "pad_begin", rank, 0, 0);
+  op->pad_end = get_window(attrs, "pad_end", rank, 0, 0);
+  op->num_filter = attrs.get_int("num_filter");
+  if (op->num_filter < 1) attrs.fail("num_filter", "must be 1 or more");
+  op->num_group = attrs.get_int("num_group", 1);
+  if (op->num_group < 1) attrs.fail("num_group", "must be 1 or more");
+  if (op->num_filter % op->num_group != 0) {
+    attrs.fail("num_group", "must be a divisor of num_filter=" + std::to_string(op->num_filter));
+  }
+  return op;
+}
+
+// Output size of axis i, -1 where the input size is unknown.
+int64_t out_size(const ConvOp& op, size_t i, int64_t size) {
+  if (size < 0) return -1;
+  const int64_t window = (op.kernel[i] - 1) * op.dilate[i] + 1;
+  const int64_t padded = size + op.pad_begin[i] + op.pad_end[i];
+  MXQ_CHECK(padded >= window, "kernel " << op.kernel[i] << " with dilation " << op.dilate[i] << " covers "
+                                      << window << " on spatial axis " << i << ", but the padded data has only "
+                                      << padded);
+  return (padded - window) / op.stride[i] + 1;
+}
+
+}  // namespace
+
+ConvGeometry ConvOp::geometry(const Shape& data) const {
+  auto axis = [&](const std::vector<int64_t>& v, int which, int64_t fallback) {  // which: 0 height, 1 width
+    return v.size() == 2 ? v[which] : which == 1 ? v[0] : fallback;
+  };
+  ConvGeometry g;
+  const bool flat = kernel.size() == 1;
+  g.batch = data[0];
+  g.in_h = flat ? 1 : data[1];
+  g.in_w = data[data.size() - 2];
+  g.in_c = data.back();
+  g.out_c = num_filter;
+  g.groups = num_group;
+  g.kernel_h = axis(kernel, 0, 1), g.kernel_w = axis(kernel, 1, 1);
+  g.stride_h = axis(stride, 0, 1), g.stride_w = axis(stride, 1, 1);
+  g.dilate_h = axis(dilate, 0, 1), g.dilate_w = axis(dilate, 1, 1);
+  g.pad_top = axis(pad_begin, 0, 0), g.pad_left = axis(pad_begin, 1, 0);
+  g.pad_bottom = axis(pad_end, 0, 0), g.pad_right = axis(pad_end, 1, 0);
+  g.out_h = flat ? 1 : out_size(*this, 0, g.in_h);
+  g.out_w = out_size(*this, kernel.size() - 1, g.in_w);
+  return g;
+}
+
+void ConvOp::infer_shapes(std::vector<Shape>* in, std::vector<Shape>* out) const {
+  const Shape& data = (*in)[0];
+  const size_t rank = kernel.size();
+  MXQ_CHECK(data.size() == rank + 2, "data has " << data.size() << " dimensions; a convolution with " << rank
+                                          << " kernel dimensions expects " << (rank == 1 ? "(N, W, C)" : "(N, H, W, C)"));
+  const int64_t channels = data.back();
+  MXQ_CHECK(channels < 0 || channels % num_group == 0,
+            "data has " << channels << " channels (last axis; data is channels-last), not a multiple of num_group="
+                 << num_group);
+  Shape& weight = (*in)[1];
+  if (weight.size() == rank + 2 && channels >= 0 && weight[1] >= 0) {
+    MXQ_CHECK(weight[1] * num_group == channels,
+              "data has " << channels << " channels (last axis; data is channels-last), but the weight expects "
+                   << weight[1] * num_group << " (" << weight[1] << " per group, num_group=" << num_group << ")");
+  }
+  Shape want = {num_filter, channels < 0 ? -1 : channels / num_group};
+  want.insert(want.end(), kernel.begin(), kernel.end());
+  unify_shape("weight", want, &weight);
+  Shape shape = {data[0]};
+  for (size_t i = 0; i < rank; ++i) shape.push_back(out_size(*this, i, data[1 + i]));
+  shape.push_back(num_filter);
+  infer_stage_shapes(stage, num_filter, shape, in);
+  out->assign(1, shape);
+}
+
+OpEntry conv_entry() {
+  return {"mxq_conv", parse_conv, {{"onednn", cpu_conv_onednn}, {"avx", cpu_linear_avx}, {"ref", ref_linear}}};
+}
+
+}  // namespace mxq
