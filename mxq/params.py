@@ -97,7 +97,7 @@ def require_params(graph: Graph, data_names: Iterable[str], label_names: Iterabl
 
 
 def default_data_names(graph: Graph, label_names: Iterable[str] = ()) -> List[str]:
-    """Inputs that are data if nobody says which are: no labels, and nothing that stands where a layer's weights belong."""
+    """Inputs that are data if nobody says which are: no labels, nothing that stands where weights belong."""
     weights = {value.node.name for node in graph.nodes if node.op in WEIGHTED_LAYERS for value in node.inputs[1:]}
     skipped = set(label_names) | label_inputs(graph) | weights
     return [node.name for node in graph.inputs if node.name not in skipped]
