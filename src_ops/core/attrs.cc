@@ -180,8 +180,8 @@ void Attrs::check_all_read() const {
       }
       all += (all.empty() ? "" : ", ") + known;
     }
-    fail(item.first, "unknown, or without effect beside the other attributes; nearest is " + nearest +
-                         "; accepted are " + all);
+    fail(item.first,
+         "unknown, or without effect beside the other attributes; nearest is " + nearest + "; accepted are " + all);
   }
 }
 

@@ -1,4 +1,5 @@
-// A bounded, thread-safe, least-recently-used map. Values are shared: an evicted value lives on where it is still in use.
+// A bounded, thread-safe, least-recently-used map. Values are shared: an evicted value lives on where it is still in
+// use.
 #pragma once
 
 #include <cstddef>

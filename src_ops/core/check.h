@@ -15,11 +15,11 @@ class Error : public std::runtime_error {
 }  // namespace mxq
 
 // MXQ_CHECK(cond, "mxq_conv: data has " << n << " channels; expected " << m);
-#define MXQ_CHECK(cond, message)          \
-  do {                                    \
-    if (!(cond)) {                        \
-      std::ostringstream mxq_check_out;   \
-      mxq_check_out << message;           \
+#define MXQ_CHECK(cond, message)               \
+  do {                                         \
+    if (!(cond)) {                             \
+      std::ostringstream mxq_check_out;        \
+      mxq_check_out << message;                \
       throw ::mxq::Error(mxq_check_out.str()); \
-    }                                     \
+    }                                          \
   } while (0)

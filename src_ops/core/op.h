@@ -1,9 +1,8 @@
 // The one interface between operators and everything around them.
 //
-//   ops/x.cc   parses the attributes of a node into an immutable Op: arity, types, shapes. Written once for all backends.
-//   ref/x.cc   the meaning of the operator in plain loops. Always built.
-//   cpu/x.cc   a faster implementation of the same integers. Optional.
-//   op_table.inc   one row per operator; registration, tests and the benchmark read it.
+//   ops/x.cc   parses the attributes of a node into an immutable Op: arity, types, shapes. Written once for all
+//   backends. ref/x.cc   the meaning of the operator in plain loops. Always built. cpu/x.cc   a faster implementation
+//   of the same integers. Optional. op_table.inc   one row per operator; registration, tests and the benchmark read it.
 #pragma once
 
 #include <functional>
@@ -32,10 +31,10 @@ class Op {
 
 // What an implementation may use while it runs.
 struct RunContext {
-  void* stream = nullptr;                    // CUDA stream; null on CPU
-  std::function<void*(size_t)> workspace;    // scratch memory of the host, valid until run() returns
-  std::shared_ptr<void>* slot = nullptr;     // private to one node of one executor: packed weights and the like.
-                                             // May be empty at any call: under plain hybridize() it is new each time.
+  void* stream = nullptr;                  // CUDA stream; null on CPU
+  std::function<void*(size_t)> workspace;  // scratch memory of the host, valid until run() returns
+  std::shared_ptr<void>* slot = nullptr;   // private to one node of one executor: packed weights and the like.
+                                           // May be empty at any call: under plain hybridize() it is new each time.
 };
 
 // An operator bound to input and output types (a primitive). Shared between nodes, executors and threads through
@@ -49,8 +48,8 @@ class Kernel {
 using KernelPtr = std::shared_ptr<const Kernel>;
 
 // Returns null and a one-line reason when the implementation does not apply.
-using KernelFactory = KernelPtr (*)(const Op& op, const std::vector<TensorType>& in,
-                                    const std::vector<TensorType>& out, std::string* why_not);
+using KernelFactory = KernelPtr (*)(const Op& op, const std::vector<TensorType>& in, const std::vector<TensorType>& out,
+                                    std::string* why_not);
 using OpParser = std::unique_ptr<Op> (*)(const Attrs& attrs);
 
 struct Implementation {
@@ -59,9 +58,9 @@ struct Implementation {
 };
 
 struct OpEntry {
-  const char* name;                      // as MXNet sees it: "mxq_conv"
+  const char* name;  // as MXNet sees it: "mxq_conv"
   OpParser parse;
-  std::vector<Implementation> cpu;       // best first, "ref" last
+  std::vector<Implementation> cpu;  // best first, "ref" last
 };
 
 // All operators of op_table.inc, in its order.
@@ -72,7 +71,6 @@ std::unique_ptr<Op> parse_op(const OpEntry& entry, const Attrs& attrs);
 
 // Tries the implementations in order. `backend` is the node attribute: "" or "auto" for the best, else one name.
 KernelPtr make_kernel(const OpEntry& entry, const Op& op, const std::vector<TensorType>& in,
-                      const std::vector<TensorType>& out, const std::string& backend,
-                      const char** chosen = nullptr);
+                      const std::vector<TensorType>& out, const std::string& backend, const char** chosen = nullptr);
 
 }  // namespace mxq

@@ -44,7 +44,8 @@ KernelPtr make_kernel(const OpEntry& entry, const Op& op, const std::vector<Tens
     reasons += std::string(reasons.empty() ? "" : "; ") + implementation.name + ": " + why_not;
   }
   MXQ_CHECK(known, "attribute backend=" << backend << ": accepted are auto, " << names);
-  throw Error("no implementation applies (attribute backend=" + (any ? std::string("auto") : backend) + "): " + reasons);
+  throw Error("no implementation applies (attribute backend=" + (any ? std::string("auto") : backend) +
+              "): " + reasons);
 }
 
 }  // namespace mxq

@@ -13,8 +13,8 @@ namespace mxq {
 // Waking a thread costs about as much as touching this many bytes.
 constexpr int64_t kBytesPerThread = 64 << 10;
 
-// Calls body(begin, end) for parts of [0, items), each item of `bytes_per_item` memory traffic. An exception of the body
-// reaches the caller (out of an OpenMP region it would end the process).
+// Calls body(begin, end) for parts of [0, items), each item of `bytes_per_item` memory traffic. An exception of the
+// body reaches the caller (out of an OpenMP region it would end the process).
 template <class Body>
 void parallel_for(int64_t items, int64_t bytes_per_item, Body body) {
   const int64_t useful = items * std::max<int64_t>(bytes_per_item, 1) / kBytesPerThread;

@@ -1,18 +1,13 @@
-// Quantizes tiles of a few channels x a few hundred positions into the first-level cache and transposes them there.
 #include "../ops/quantize_v2.h"
 
 #include <algorithm>
 #include <cmath>
-#include <vector>
 
 #include "../core/check.h"
-#include "bytes.h"
-#include "parallel.h"
+#include "channels.h"
 
 namespace mxq {
 namespace {
-
-constexpr int64_t kTileChannels = 64, kTileSpatial = 256;
 
 class CpuQuantizeV2 : public Kernel {
  public:
@@ -34,9 +29,8 @@ class CpuQuantizeV2 : public Kernel {
     }
     uint8_t table[256];
     make_table(data.dtype(), table);
-    for_rows(data, out[0], 1, [&](int64_t offset, uint8_t* row, int64_t n) {
-      map_bytes(data.as<uint8_t>() + offset, row, n, table);
-    });
+    for_rows(data, out[0], 1,
+             [&](int64_t offset, uint8_t* row, int64_t n) { map_bytes(data.as<uint8_t>() + offset, row, n, table); });
   }
 
  private:
@@ -76,26 +70,12 @@ class CpuQuantizeV2 : public Kernel {
     const int64_t channels = op_.channels_last ? shape[1] : 1;
     const int64_t spatial = op_.channels_last ? size / (shape[0] * channels) : 1;
     if (channels == 1 || spatial == 1) {  // both layouts are the same
-      parallel_for(size, item_size + 1, [&](int64_t begin, int64_t end) { convert(begin, bytes + begin, end - begin); });
-      return;
+      parallel_for(size, item_size + 1,
+                   [&](int64_t begin, int64_t end) { convert(begin, bytes + begin, end - begin); });
+    } else {
+      to_channels_last(shape[0], channels, spatial, item_size, bytes,
+                       [&](int64_t offset, int64_t, uint8_t* row, int64_t n) { convert(offset, row, n); });
     }
-    const int64_t blocks = (spatial + kTileSpatial - 1) / kTileSpatial;
-    parallel_for(shape[0] * blocks, std::min(spatial, kTileSpatial) * channels * (item_size + 1),
-                 [&](int64_t begin, int64_t end) {
-                   alignas(64) uint8_t tile[kTileChannels * kTileSpatial];
-                   for (int64_t i = begin; i < end; ++i) {
-                     const int64_t n = i / blocks, s = i % blocks * kTileSpatial;
-                     const int64_t width = std::min(kTileSpatial, spatial - s);
-                     for (int64_t c = 0; c < channels; c += kTileChannels) {
-                       const int64_t rows = std::min(kTileChannels, channels - c);
-                       for (int64_t r = 0; r < rows; ++r) {
-                         convert((n * channels + c + r) * spatial + s, tile + r * kTileSpatial, width);
-                       }
-                       transpose_bytes(tile, kTileSpatial, bytes + (n * spatial + s) * channels + c, channels, rows,
-                                       width);
-                     }
-                   }
-                 });
   }
 
   const QuantizeV2Op op_;

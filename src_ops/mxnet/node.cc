@@ -10,7 +10,8 @@
 namespace mxq {
 namespace {
 
-// A node costs about a kilobyte; a bound node holds its primitive. Networks have hundreds of nodes, so that several fit.
+// A node costs about a kilobyte; a bound node holds its primitive. Networks have hundreds of nodes, so that several
+// fit.
 constexpr size_t kMaxNodes = 8192;
 constexpr size_t kMaxBound = 4096;
 

@@ -1,8 +1,8 @@
 // What one node of a network becomes: attributes parsed once, kernels made once per set of input types.
 //
-// MXNet creates the state of an extension operator anew at every forward (outside static_alloc + static_shape), and asks
-// for arity, types and shapes with the raw attribute strings each time. All of it is found again here, in bounded caches
-// that belong to the process, through a table private to each thread that needs no lock.
+// MXNet creates the state of an extension operator anew at every forward (outside static_alloc + static_shape), and
+// asks for arity, types and shapes with the raw attribute strings each time. All of it is found again here, in bounded
+// caches that belong to the process, through a table private to each thread that needs no lock.
 #pragma once
 
 #include <atomic>
@@ -24,7 +24,7 @@ struct RawAttrs {
 struct ParsedNode {
   uint64_t id;  // never used twice, so that it can stand for the node in other keys
   const OpEntry* entry;
-  std::string text;  // the attributes, as the cache key
+  std::string text;   // the attributes, as the cache key
   std::string label;  // "mxq_conv 'conv1'"
   std::string backend;
   std::unique_ptr<Op> op;

@@ -1,6 +1,7 @@
 #include "quantize_v2.h"
 
 #include "../core/check.h"
+#include "layout.h"
 
 namespace mxq {
 
@@ -29,7 +30,8 @@ void QuantizeV2Op::infer_types(std::vector<DType>* in, std::vector<DType>* out) 
               "attribute in_zero_point=" << in_zero_point << ": must be a value of " << name_of(data)
                                          << ", the type of data");
     if (!calibrated) {
-      MXQ_CHECK(data == out_type, "data is " << name_of(data) << " and has no calibrated range, so that it passes through; "
+      MXQ_CHECK(data == out_type, "data is " << name_of(data)
+                                             << " and has no calibrated range, so that it passes through; "
                                              << "accepted is out_type=" << name_of(data));
       MXQ_CHECK(data == DType::kUint8 || in_zero_point == 0,
                 "attribute in_zero_point=" << in_zero_point << ": must be 0 for int8 data without a calibrated range");
@@ -40,14 +42,7 @@ void QuantizeV2Op::infer_types(std::vector<DType>* in, std::vector<DType>* out) 
 }
 
 void QuantizeV2Op::infer_shapes(std::vector<Shape>* in, std::vector<Shape>* out) const {
-  Shape shape = (*in)[0];
-  if (channels_last) {
-    MXQ_CHECK(shape.size() >= 2, "data has " << shape.size() << " dimensions; layout=channels_last accepts 2 or more");
-    const int64_t channels = shape[1];
-    shape.erase(shape.begin() + 1);
-    shape.push_back(channels);
-  }
-  (*out)[0] = shape;
+  (*out)[0] = channels_last ? channels_last_of((*in)[0]) : (*in)[0];
   for (size_t i = 1; i < out->size(); ++i) (*out)[i] = {1};
 }
 
