@@ -4,14 +4,15 @@ import functools
 import itertools
 import logging
 import os
-from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 from .calib import batches, choose, collect
+from .calib.collect import SUB_BATCH
 from .calib.table import CalibTable, graph_hash, tensor_key
 from .errors import ConfigError
 from .exclude import excluded_nodes, follow_folding
 from .files import load_params, load_symbol
-from .graph import Graph
+from .graph import Graph, Value
 from .model import QuantizedModel
 from .params import default_data_names, require_params, split_params
 from .passes import run
@@ -47,7 +48,7 @@ class Options(NamedTuple):
     calib_table: Optional[CalibTable] = None
     quantized_dtype: str = "auto"
     quantize_mode: str = "smart"
-    quantize_granularity: str = "channel-wise"
+    quantize_granularity: Union[str, Mapping[str, str]] = "channel-wise"
     excluded_sym_names: Sequence[str] = ()
     excluded_op_names: Sequence[str] = ()
     excluded_patterns: Sequence[str] = ()
@@ -58,6 +59,7 @@ class Options(NamedTuple):
     std: Optional[Sequence[float]] = None
     input_dtype: str = "float32"
     batch_size: int = 32
+    sub_batch: Optional[int] = SUB_BATCH
     ctx: object = None
     progress: Optional[bool] = None
 
@@ -83,7 +85,8 @@ def quantize_model(sym, params, calib_data=None, **options) -> QuantizedModel:
         calib_table: a CalibTable or the path of a saved one, instead of calibration.
         quantized_dtype: 'auto' (uint8 for tensors without negative values, else int8), 'int8' or 'uint8'.
         quantize_mode: 'smart' (int8 where it pays) or 'full' (wherever an operator has an int8 form).
-        quantize_granularity: scales of weights: 'channel-wise' or 'tensor-wise'.
+        quantize_granularity: scales of weights: 'channel-wise' or 'tensor-wise'; by operator with a dict such as
+            ``{'FullyConnected': 'tensor-wise'}``.
         excluded_sym_names, excluded_op_names, excluded_patterns: lists of node names, operator names and regular
             expressions on node names that stay float. One that matches nothing is an error.
         data_names: inputs that are data, in the order of `calib_data`; all that are no label by default.
@@ -93,6 +96,8 @@ def quantize_model(sym, params, calib_data=None, **options) -> QuantizedModel:
         input_dtype: type of the network's data: 'float32', or 'uint8' / 'int8' to be fed integers, which stand for
             themselves. With 'float32', integers are accepted too.
         batch_size: for calibration data that comes in one piece.
+        sub_batch: calibration runs so many examples of a batch at once, to save memory; None: the batch as it comes,
+            for networks made for one batch size.
         ctx: context that calibration runs on; the CPU by default.
         progress: True or False to show a progress bar or not; by default where a person is watching.
 
@@ -109,8 +114,35 @@ def quantize_model(sym, params, calib_data=None, **options) -> QuantizedModel:
     return quantize_graph(graph, calib_data, Options(**options))
 
 
+class Plan(NamedTuple):
+    """What will become int8, before any range is known.
+
+    Attributes:
+        floats: the simplified float graph, which calibration runs.
+        annotated: the same with units marked.
+        tensors: tensor key -> value of `floats` that becomes integers, so needs a range.
+        examples: calibration batches, if data was given.
+        integers: inputs that are integers, whose range is fixed.
+        calibrated: whether ranges are known before run time.
+    """
+
+    floats: Graph
+    annotated: Graph
+    tensors: Dict[str, Value]
+    examples: Optional[Iterable]
+    integers: Dict[str, TensorRange]
+    calibrated: bool
+
+
 def quantize_graph(graph: Graph, calib_data, options: Options) -> QuantizedModel:
     """The data flow on a Graph; see quantize_model."""
+    plan = make_plan(graph, calib_data, options)
+    table = _calibrate(plan, options) if plan.calibrated else None
+    return convert(graph, plan, table, options)
+
+
+def make_plan(graph: Graph, calib_data, options: Options) -> Plan:
+    """Simplifies the network and decides what becomes int8."""
     _check(options)
     data_names = _data_names(graph, options)
     excluded = excluded_nodes(
@@ -127,17 +159,23 @@ def quantize_graph(graph: Graph, calib_data, options: Options) -> QuantizedModel
         calibrated=calibrated,
         integer_inputs=integers,
     )
-    table = _calibrate(floats, annotated, examples, options) if calibrated else None
+    by_name = {n.name: n for n in floats.nodes}
+    tensors = {tensor_key(v): by_name[v.node.name].out(v.index) for v in quantized_values(annotated)}
+    return Plan(floats, annotated, tensors, examples, integers, calibrated)
+
+
+def convert(graph: Graph, plan: Plan, table: Optional[CalibTable], options: Options) -> QuantizedModel:
+    """Carries a plan out; `graph` is the network it was made for."""
     qdq = run(
-        annotated,
+        plan.annotated,
         [
-            functools.partial(insert_qdq, table=table, quantized_dtype=options.quantized_dtype, fixed=integers),
+            functools.partial(insert_qdq, table=table, quantized_dtype=options.quantized_dtype, fixed=plan.integers),
             functools.partial(quantize_params, granularity=options.quantize_granularity),
         ],
         stage="qdq",
     )
     lowered = run(qdq, [lower], stage="int8")
-    report = Report.of(graph, annotated)
+    report = Report.of(graph, plan.annotated)
     if report.count("int8") == 0:
         _log.warning("nothing in this network became int8; its report says why for every node")
     return QuantizedModel.of(lowered, table, report, qdq)
@@ -161,8 +199,11 @@ def simplifications(data_name: Optional[str], options: Options) -> List:
 
 def _check(options: Options) -> None:
     for name, accepted in CHOICES.items():
-        if getattr(options, name) not in accepted:
-            raise ConfigError(f"{name}={getattr(options, name)!r}: accepted are {', '.join(accepted)}")
+        given = getattr(options, name)
+        by_operator = name == "quantize_granularity" and isinstance(given, Mapping)
+        for value in given.values() if by_operator else [given]:
+            if value not in accepted:
+                raise ConfigError(f"{name}={given!r}: accepted are {', '.join(accepted)}")
 
 
 def _data_names(graph: Graph, options: Options) -> List[str]:
@@ -191,20 +232,23 @@ def _examples(graph: Graph, calib_data, data_names: List[str], options: Options)
     return examples, infer_shapes(graph, {n: shapes[n] for n in data_names})
 
 
-def _calibrate(floats: Graph, annotated: Graph, examples: Optional[Iterable], options: Options) -> CalibTable:
+def _calibrate(plan: Plan, options: Options) -> CalibTable:
     if options.calib_table is not None:
         table = options.calib_table
         table = table if isinstance(table, CalibTable) else CalibTable.load(table)
-        table.check(floats)
+        table.check(plan.floats)
         return table
-    if examples is None:
+    if plan.examples is None:
         raise ConfigError(
             f"calib_mode={options.calib_mode!r} needs calib_data; give some, a calib_table, or calib_mode='none'"
         )
-    by_name = {n.name: n for n in floats.nodes}
-    keys = {tensor_key(v): by_name[v.node.name].out(v.index) for v in quantized_values(annotated)}
     statistics = collect(
-        floats, keys, examples, ctx=options.ctx, progress=options.progress, num_examples=options.num_calib_examples
+        plan.floats,
+        plan.tensors,
+        plan.examples,
+        ctx=options.ctx,
+        progress=options.progress,
+        num_examples=options.num_calib_examples,
+        sub_batch=options.sub_batch,
     )
-    dtype = "auto" if options.quantized_dtype == "auto" else options.quantized_dtype
-    return choose(statistics, options.calib_mode, graph_hash=graph_hash(floats), dtype=dtype)
+    return choose(statistics, options.calib_mode, graph_hash=graph_hash(plan.floats), dtype=options.quantized_dtype)

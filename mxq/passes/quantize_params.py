@@ -7,7 +7,7 @@ A channel whose weights are tiny beside its bias would need an int32 bias beyond
 until the bias fits.
 """
 
-from typing import Dict, Tuple
+from typing import Dict, Mapping, Tuple, Union
 
 import numpy as np
 
@@ -17,17 +17,19 @@ from ..qmath import INT32_MAX, QParams, quantize_bias, quantize_weight, range_to
 from .annotate import units
 
 
-def quantize_params(graph: Graph, *, granularity: str = "channel-wise") -> Graph:
+def quantize_params(graph: Graph, *, granularity: Union[str, Mapping[str, str]] = "channel-wise") -> Graph:
     """Returns a copy of the graph (after `insert_qdq`) whose units read quantized parameters.
 
     Args:
-        granularity: 'channel-wise', or 'tensor-wise' for one scale per weight tensor.
+        granularity: 'channel-wise', or 'tensor-wise' for one scale per weight tensor; or a dict from operator to one
+            of these, 'channel-wise' for the operators that it lacks.
     """
     graph = graph.copy()
     done: Dict[Tuple, Tuple[Value, np.ndarray]] = {}
     for unit in units(graph):
         if unit.kind == COMPUTE:
-            _quantize_unit(graph, unit.head, in_qparams(unit.inputs[0].node), granularity, done)
+            chosen = granularity if isinstance(granularity, str) else granularity.get(unit.head.op, "channel-wise")
+            _quantize_unit(graph, unit.head, in_qparams(unit.inputs[0].node), chosen, done)
     graph.sort()
     graph.prune()
     return graph
