@@ -217,15 +217,15 @@ def test_options_of_the_scripts_of_mxnet_are_known():
         "--shuffle-seed 2 --calib-mode naive --quantized-dtype uint8 --enable-calib-quantize True --quiet".split()
     )
     imagenet_inference.parse(
-        "--ctx cpu --benchmark True --symbol-file s --param-file p --batch-size 2 --label-name l --dataset d --rgb-mean "
-        "1,2,3 --rgb-std 1,1,1 --image-shape 3,8,8 --data-nthreads 1 --num-skipped-batches 1 --num-inference-batches 2 "
+        "--ctx cpu --benchmark True --symbol-file s --param-file p --batch-size 2 --label-name l --dataset d "
+        "--rgb-mean 1,2,3 --rgb-std 1,1,1 --image-shape 3,8,8 --data-nthreads 1 --num-skipped-batches 1 --num-inference-batches 2 "
         "--shuffle-dataset --shuffle-chunk-seed 1 --shuffle-seed 2 --data-layer-type uint8".split()
     )
 
 
 def test_quickstart():
     command = [sys.executable, os.path.join(EXAMPLE, "quickstart", "quickstart.py"), "--epochs", "2", "--rounds", "2"]
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=300)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     accuracy = re.search(r"^accuracy % +([\d.]+) +([\d.]+)", done.stdout, re.MULTILINE)
     assert accuracy, done.stdout
@@ -241,7 +241,7 @@ def test_comparison_of_real_networks():
     command = [sys.executable, os.path.join(EXAMPLE, "compare_networks.py"), "--networks", "squeezenet1.1"]
     command += ["--images", "60", "--calib-images", "32", "--rounds", "1", "--seconds", "0.1"]
     command += ["--json", path("c.json"), "--png", path("c.png"), "--data", realdata.data_dir()]
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=300)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     with open(path("c.json")) as file:
         (row,) = json.load(file)["rows"]
