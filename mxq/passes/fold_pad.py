@@ -25,8 +25,6 @@ def _any_layer(graph: Graph, layer: Node, source: Value, pad: Tuple[int, ...]) -
 def _pooling(graph: Graph, layer: Node, source: Value, pad: Tuple[int, ...]) -> Optional[str]:
     if layer.get("global_pool", False):
         return "global pooling has no padding"
-    if layer.get("pooling_convention", "valid") == "same":
-        return "pooling convention 'same' derives its own padding from the size"
     if any(p >= k for p, k in zip(pad, kernel_of(layer))):
         return f"pad {pad} would be as large as the kernel {kernel_of(layer)}"
     kind = layer.get("pool_type", "max")
