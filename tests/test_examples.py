@@ -219,7 +219,8 @@ def test_options_of_the_scripts_of_mxnet_are_known():
     imagenet_inference.parse(
         "--ctx cpu --benchmark True --symbol-file s --param-file p --batch-size 2 --label-name l --dataset d "
         "--rgb-mean 1,2,3 --rgb-std 1,1,1 --image-shape 3,8,8 --data-nthreads 1 --num-skipped-batches 1 "
-        "--num-inference-batches 2 --shuffle-dataset --shuffle-chunk-seed 1 --shuffle-seed 2 --data-layer-type uint8".split()
+        "--num-inference-batches 2 --shuffle-dataset --shuffle-chunk-seed 1 --shuffle-seed 2 "
+        "--data-layer-type uint8".split()
     )
 
 
