@@ -69,8 +69,11 @@ def setup_module():
 def said(function, *arguments: str) -> str:
     """What a script prints when it is called with these arguments."""
     output = io.StringIO()
-    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
-        function(list(arguments))
+    try:
+        with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
+            function(list(arguments))
+    except SystemExit as stop:
+        raise AssertionError(f"{arguments} ended with {stop.code}: {output.getvalue()}") from stop
     return output.getvalue()
 
 
