@@ -4,13 +4,12 @@ Each function returns ``(symbol, arg_params, aux_params, data_shapes)``; ``NETWO
 and channels no multiples of 4, so that nothing passes by luck.
 """
 
-import contextlib
-import os
-from typing import Callable, Dict, Iterator, List, Mapping, Tuple, Union
+from typing import Callable, Dict, List, Mapping, Tuple, Union
 
 import mxnet as mx
 import numpy as np
 
+from mxq.bind import unfused
 from mxq.graph import Graph
 
 Shapes = Dict[str, Tuple[int, ...]]
@@ -69,20 +68,6 @@ def forward(model: Union[Graph, tuple], data: Mapping[str, np.ndarray]) -> List[
     executor.copy_params_from(args, aux, allow_extra_params=False)
     feed = {name: mx.nd.array(array, dtype=array.dtype) for name, array in used.items()}
     return [output.asnumpy() for output in executor.forward(is_train=False, **feed)]
-
-
-@contextlib.contextmanager
-def unfused() -> Iterator[None]:
-    """Binds operators one by one: MXNet 1.9.1's own fusion fails on ``x + f(x)`` where x is a convolution."""
-    before = os.environ.get("MXNET_SUBGRAPH_BACKEND")
-    os.environ["MXNET_SUBGRAPH_BACKEND"] = "NONE"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["MXNET_SUBGRAPH_BACKEND"]
-        else:
-            os.environ["MXNET_SUBGRAPH_BACKEND"] = before
 
 
 def graph_of(net: Network) -> Graph:

@@ -4,6 +4,7 @@ from typing import Dict, Iterable, List, Mapping, Optional, Tuple
 
 import numpy as np
 
+from ..bind import unfused
 from ..errors import CalibrationError
 from ..graph import Graph, Value
 from ..progress import Progress
@@ -123,7 +124,8 @@ class _Network:
             return self._bound[1]
         self._bound = None  # frees the memory before the next one is allocated
         try:
-            executor = self._symbol.simple_bind(ctx=self._ctx, grad_req="null", **shapes)
+            with unfused():
+                executor = self._symbol.simple_bind(ctx=self._ctx, grad_req="null", **shapes)
         except (mx.MXNetError, ValueError, TypeError) as error:
             absent = [name for name in needed if name not in arrays]
             reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]

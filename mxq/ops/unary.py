@@ -9,6 +9,7 @@ from typing import Dict, List, Optional, Set
 
 import numpy as np
 
+from ..bind import unfused
 from ..graph import VARIABLE, Graph, Node, Value
 from .spec import UNARY, OpSpec, Unit, activations, alone, register
 
@@ -126,7 +127,8 @@ def evaluate(nodes: List[Node], graph: Graph, levels: np.ndarray) -> np.ndarray:
         copies.append(copy)
     symbol, args, aux = Graph(copies, [copies[-1].out()], params, set(params) & graph.aux).to_symbol()
     x = np.broadcast_to(levels.reshape((256,) + (1,) * (rank - 1)), (256, channels) + (1,) * (rank - 2))
-    executor = symbol.simple_bind(mx.cpu(), mxq_levels=x.shape, grad_req="null")
+    with unfused():
+        executor = symbol.simple_bind(mx.cpu(), mxq_levels=x.shape, grad_req="null")
     executor.copy_params_from(args, aux)
     y = executor.forward(is_train=False, mxq_levels=mx.nd.array(x))[0].asnumpy().reshape(256, channels)
     return y[:, 0] if channels == 1 else np.ascontiguousarray(y.T)

@@ -108,6 +108,9 @@ def _insert_pair(graph: Graph, value: Value, tensor_range: Optional[TensorRange]
             "mxq_quantize_v2", f"{name}_quantize", [value], {"out_type": tensor_range.dtype, **attrs}
         )
         dequantize = graph.add("mxq_dequantize", f"{name}_dequantize", [quantize.out()], attrs)
+    shape = graph.shapes.get((value.node.name, value.index))
+    if shape is not None:
+        graph.shapes[(quantize.name, 0)] = graph.shapes[(dequantize.name, 0)] = shape
     graph.replace(value, dequantize.out(), only=[u for u in users if u.node is not quantize])
 
 

@@ -22,8 +22,6 @@ from .annotate import units
 from .quantize_params import in_qparams
 
 Key = Tuple[int, int]
-#: Type flag of an input -> what its integers stand for: themselves.
-INTEGER_INPUTS = {str(TYPE_FLAGS[dtype]): QParams(1.0, 0, dtype) for dtype in ("int8", "uint8")}
 QUANTIZE, DEQUANTIZE = "mxq_quantize_v2", "mxq_dequantize"
 
 
@@ -246,7 +244,7 @@ class Lowering:
         moves = layout == "last" and rank is not None and rank > 2
         attrs = {"layout": "channels_last" if moves else "keep", "out_type": node.attrs["out_type"]}
         qparams = in_qparams(node)
-        if source.node.is_variable and qparams == INTEGER_INPUTS.get(source.node.attrs.get("__dtype__")):
+        if qparams is not None and qparams == _integer_input(source.node):
             return Form(self._as_float(source), "first", rank, qparams.dtype)
         if qparams is not None:
             attrs.update({k: node.attrs[k] for k in ("min_calib_range", "max_calib_range")})
@@ -348,6 +346,14 @@ class Lowering:
 
 def _key(value: Value) -> Key:
     return id(value.node), value.index
+
+
+def _integer_input(node: Node) -> Optional[QParams]:
+    """What the integers of a data variable stand for: themselves; None for any other node."""
+    for dtype in ("int8", "uint8"):
+        if node.is_variable and node.attrs.get("__dtype__") == str(TYPE_FLAGS[dtype]):
+            return QParams(1.0, 0, dtype)
+    return None
 
 
 def _permutation(rank: int, layout: str) -> Tuple[int, ...]:
