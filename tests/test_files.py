@@ -1,0 +1,234 @@
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+import mxnet as mx
+import numpy as np
+from parameterized import parameterized
+
+from mxq.errors import GraphError
+from mxq.files import load_params, load_symbol, save_model, write_atomically
+from mxq.params import split_params
+from tests import networks, realdata
+from tests.networks import NETWORKS, batch, forward
+from tests.test_graph import raised
+
+
+def folder():
+    return tempfile.TemporaryDirectory(prefix="mxq_test_")
+
+
+def write(path, data):
+    with open(path, "wb") as file:
+        file.write(data if isinstance(data, bytes) else data.encode())
+    return path
+
+
+@parameterized.expand([("plain",), ("shared",), ("multi_output",)])
+def test_saved_models_come_back(name):
+    net = NETWORKS[name]()
+    with folder() as where:
+        symbol_path, params_path = save_model(os.path.join(where, "net"), *net[:3])
+        assert sorted(os.listdir(where)) == ["net-0000.params", "net-symbol.json"]
+        sym = load_symbol(symbol_path)
+        loaded = (sym, *split_params(load_params(params_path)))
+        data = batch(net[3])
+        for x, y in zip(forward(net, data), forward(loaded, data)):
+            assert np.array_equal(x, y)
+        again = mx.model.load_checkpoint(os.path.join(where, "net"), 0)  # MXNet's own reader
+        assert np.array_equal(forward(again, data)[0], forward(net, data)[0])
+
+
+def test_saving_over_a_link_and_with_an_epoch():
+    net = networks.plain()
+    with folder() as where:
+        os.mkdir(os.path.join(where, "real"))
+        target = write(os.path.join(where, "real", "weights"), b"old")
+        link = os.path.join(where, "net-0007.params")
+        os.symlink(target, link)
+        save_model(os.path.join(where, "net"), None, net[1], net[2], epoch=7)
+        assert os.path.islink(link) and len(load_params(target)) == len(net[1]) + len(net[2])
+        assert not os.path.exists(os.path.join(where, "net-symbol.json"))
+
+
+def test_files_have_the_permissions_of_any_new_file():
+    with folder() as where:
+        save_model(os.path.join(where, "net"), *networks.plain()[:3])
+        plain = write(os.path.join(where, "plain"), b"")
+        modes = {os.stat(os.path.join(where, name)).st_mode for name in os.listdir(where)}
+        assert modes == {os.stat(plain).st_mode}
+
+
+def test_missing_folder():
+    message = raised(save_model, "/no/such/folder/net", *networks.plain()[:3])
+    assert "/no/such/folder" in message and "create" in message
+
+
+# -- a save that fails or is killed ----------------------------------------------------------------------------------
+
+
+def test_a_failing_write_leaves_the_old_file_and_nothing_else():
+    with folder() as where:
+        path = write(os.path.join(where, "file"), b"old")
+
+        def half(temporary):
+            write(temporary, b"ha")
+            raise OSError("disk full")
+
+        try:
+            write_atomically(path, half)
+        except OSError as error:
+            assert "disk full" in str(error)
+        else:
+            raise AssertionError("no error")
+        with open(path, "rb") as file:
+            assert file.read() == b"old"
+        assert os.listdir(where) == ["file"]
+
+
+_SAVER = """
+import sys
+import mxnet as mx
+from mxq.files import save_model
+sym = mx.sym.FullyConnected(mx.sym.var("data"), num_hidden=2000, name="fc")
+print("ready", flush=True)
+for i in range(1000):
+    params = {"fc_weight": mx.nd.full((2000, 1000), i), "fc_bias": mx.nd.full((2000,), i)}
+    save_model(sys.argv[1], sym, params)
+    print("saved", flush=True)
+"""
+
+
+@parameterized.expand([(1,), (2,), (3,)])
+def test_a_killed_save_leaves_a_whole_file(seed):
+    rng = random.Random(seed)
+    with folder() as where:
+        prefix = os.path.join(where, "net")
+        process = subprocess.Popen(
+            [sys.executable, "-c", _SAVER, prefix], stdout=subprocess.PIPE, cwd=realdata.REPO, text=True
+        )
+        try:
+            assert process.stdout.readline() == "ready\n"
+            assert process.stdout.readline() == "saved\n"  # at least one save is whole
+            time.sleep(rng.uniform(0, 0.1))
+        finally:
+            process.send_signal(signal.SIGKILL)
+            process.communicate()
+        assert load_symbol(f"{prefix}-symbol.json").list_outputs() == ["fc_output"]
+        params = load_params(f"{prefix}-0000.params")
+        weight, bias = params["arg:fc_weight"].asnumpy(), params["arg:fc_bias"].asnumpy()
+        assert weight.shape == (2000, 1000) and (weight == bias[0]).all()
+
+
+# -- files that do not load ------------------------------------------------------------------------------------------
+
+
+def test_missing_files_show_what_lies_near():
+    with folder() as where:
+        save_model(os.path.join(where, "resnet"), *networks.plain()[:3])
+        message = raised(load_symbol, os.path.join(where, "resnet-symbol.jsn"))
+        assert "No such file" in message and "resnet-symbol.json" in message
+        message = raised(load_params, os.path.join(where, "resnet-0001.params"))
+        assert "resnet-0001.params" in message and "resnet-0000.params" in message
+        assert "no/dir" in raised(load_symbol, os.path.join(where, "no/dir/x.json"))
+        assert "directory" in raised(load_symbol, where)
+
+
+def _symbol_text():
+    return networks.plain()[0].tojson()
+
+
+@parameterized.expand(
+    [
+        ("empty", lambda: "", "no JSON"),
+        ("cut", lambda: _symbol_text()[:700], "cut off"),
+        ("binary", lambda: b"\x12\x01\x00\xff\xfe", "no JSON"),
+        ("list", lambda: "[]", "no MXNet symbol"),
+        ("object", lambda: "{}", "nodes, arg_nodes, heads"),
+        ("no_nodes", lambda: '{"nodes": [], "arg_nodes": [], "heads": []}', "nodes missing or empty"),
+        ("number", lambda: "3", "no MXNet symbol"),
+        ("strange_nodes", lambda: '{"nodes": [1, 2], "arg_nodes": [0], "heads": [[1, 0]]}', "does not load"),
+        ("bad_attribute", lambda: _symbol_text().replace("(3, 3)", "(3, x)"), "does not load"),
+        ("missing_attribute", lambda: _symbol_text().replace('"num_filter"', '"num_filters"'), "num_filter"),
+    ]
+)
+def test_broken_symbols(_, text, words):
+    with folder() as where:
+        path = write(os.path.join(where, "net-symbol.json"), text())
+        message = raised(load_symbol, path)
+        assert words in message and path in message, message
+
+
+def test_an_operator_that_nobody_registered():
+    raw = json.loads(_symbol_text())
+    node = next(n for n in raw["nodes"] if n["name"] == "conv1")
+    with folder() as where:
+        path = os.path.join(where, "net-symbol.json")
+        node["op"] = "Convolutoin"
+        message = raised(load_symbol, write(path, json.dumps(raw)))
+        assert "'Convolutoin'" in message and "'conv1'" in message and "nearest: Convolution" in message
+        node["op"] = "mxq_of_the_future"
+        message = raised(load_symbol, write(path, json.dumps(raw)))
+        assert "import mxq" in message and "python -m mxq info" in message
+
+
+def test_an_unknown_operator_inside_a_loop():
+    data = mx.sym.var("data")
+    out, _ = mx.sym.contrib.foreach(lambda x, s: (x + s[0], [s[0] * 2]), data, [mx.sym.var("state")], name="loop")
+    with folder() as where:
+        text = out.tojson().replace("elemwise_add", "elemwise_odd").replace("_Plus", "elemwise_odd")
+        path = write(os.path.join(where, "net-symbol.json"), text)
+        assert "elemwise_odd" in raised(load_symbol, path)
+
+
+def test_parameters_cut_off_anywhere():
+    with folder() as where:
+        path = os.path.join(where, "net-0000.params")
+        mx.nd.save(path, {"arg:w": mx.nd.ones((3, 5)), "aux:m": mx.nd.ones((4,), dtype="int8")})
+        with open(path, "rb") as file:
+            whole = file.read()
+        assert set(load_params(path)) == {"arg:w", "aux:m"}
+        for length in range(len(whole)):
+            message = raised(load_params, write(path, whole[:length]))
+            assert path in message and ("cut off" in message or "empty" in message)
+
+
+def test_parameters_with_a_changed_byte_never_crash():
+    rng = random.Random(0)
+    with folder() as where:
+        path = os.path.join(where, "net-0000.params")
+        mx.nd.save(path, {"arg:w": mx.nd.ones((3, 5)), "aux:m": mx.nd.ones((4,))})
+        with open(path, "rb") as file:
+            whole = file.read()
+        for _ in range(300):
+            changed = bytearray(whole)
+            # Not the dimensions: a size of exabytes is the allocator's to refuse.
+            changed[rng.choice([i for i in range(len(whole)) if not 32 <= i < 60])] = rng.randrange(256)
+            try:
+                load_params(write(path, bytes(changed)))
+            except GraphError as error:
+                assert path in str(error)
+
+
+def test_other_parameter_files():
+    with folder() as where:
+        path = os.path.join(where, "x.params")
+        mx.nd.save(path, [mx.nd.ones((1,))])
+        assert "without names" in raised(load_params, path)
+        assert "mx.nd.save" in raised(load_params, write(path, b"PK\x03\x04 a zip archive" * 10))
+        assert "mx.nd.save" in raised(load_params, write(path, _symbol_text()))
+
+
+@parameterized.expand(sorted(realdata.NETWORKS))
+def test_real_files(name):
+    realdata.need()
+    symbol_path, params_path = realdata.files(name)
+    sym = load_symbol(symbol_path)
+    args, aux = split_params(load_params(params_path))
+    assert set(sym.list_arguments()) - {"data"} == set(args)
+    assert set(sym.list_auxiliary_states()) == set(aux)
