@@ -9,6 +9,7 @@ import uuid
 from typing import Callable, Dict, Iterator, Mapping, Tuple
 
 from .errors import GraphError, nearest
+from .params_format import what_is_broken
 
 _log = logging.getLogger(__name__)
 
@@ -51,13 +52,18 @@ def load_params(path: str) -> Dict[str, object]:
         name -> NDArray; names as in the file, usually ``arg:x`` and ``aux:x`` (see :func:`mxq.params.split_params`).
 
     Raises:
-        GraphError: no such file, a file that is cut off or no parameter file, or arrays without names.
+        GraphError: no such file, a file that is cut off or no parameter file (says where), or arrays without names.
     """
     import mxnet as mx
 
     size = len(_read(path, "parameter", limit=64))
     if not size:
         raise GraphError(f"parameter file {path!r} is empty; save it again")
+    broken = what_is_broken(path)
+    if broken:
+        raise GraphError(
+            f"parameter file {path!r} ({os.path.getsize(path)} bytes) is cut off or not a file of mx.nd.save: {broken}"
+        )
     try:
         loaded = mx.nd.load(path)
     except Exception as error:  # MXNetError, UnicodeDecodeError in names, MemoryError for a broken size
