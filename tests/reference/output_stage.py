@@ -15,8 +15,8 @@ def fma(a: np.ndarray, b: np.float32, c: np.ndarray) -> np.ndarray:
 
     The product is exact in float64. The sum is rounded to odd there, so that rounding to float32 is right.
     """
-    product = np.float64(a) * np.float64(b)
-    c = np.float64(c)
+    product = np.asarray(a, np.float64) * np.float64(b)
+    c = np.asarray(c, np.float64)
     total = product + c
     back = total - product
     error = (product - (total - back)) + (c - back)
