@@ -1,0 +1,18 @@
+#pragma once
+
+#include "strided_copy.h"
+
+namespace mxq {
+
+// (N, ...) -> (N, K). layout=channels_last: the input is (N, spatial..., C) and the output has the order of (N, C, spatial...).
+class FlattenOp : public MoveOp {
+ public:
+  explicit FlattenOp(const Attrs& attrs)
+      : channels_last(attrs.get_choice("layout", "", {"", "channels_last"}) == "channels_last") {}
+  void infer_shapes(std::vector<Shape>* in, std::vector<Shape>* out) const override;
+  StridedCopy plan(const Shape& data) const override;
+
+  bool channels_last;
+};
+
+}  // namespace mxq
