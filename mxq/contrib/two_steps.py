@@ -1,0 +1,190 @@
+"""quantize_graph and calib_graph as two calls: the plan travels between them inside the symbol.
+
+MXNet writes thresholds into the quantized symbol afterwards. mxq cannot: which scale an int8 operator has decides its
+weights' and bias' integers. So the symbol that quantize_graph returns finds ranges at run time and carries, as an
+attribute of its first variable, the float symbol and the options; calib_graph starts from those. The attribute survives
+saving and loading.
+"""
+
+import json
+from typing import Dict, NamedTuple, Tuple
+
+from ..api import Options, Plan, convert, make_plan
+from ..calib import CalibTable, graph_hash
+from ..errors import CalibrationError, ConfigError, GraphError
+from ..graph import Graph, Value
+from ..model import QuantizedModel
+from ..params import split_params
+from ..passes.drop_noops import NOOPS
+from ..passes.folded import folded_names
+from .collectors import CalibrationCollector
+from .entropy import entropy_range
+from .fused import fuse, inner_names, unfuse
+from .monitor import need
+
+#: Attribute of a variable that holds the plan.
+PLAN = "__mxq_plan__"
+_STORED = (
+    "calib_mode", "quantized_dtype", "quantize_mode", "quantize_granularity", "excluded_sym_names",
+    "excluded_op_names", "data_names", "label_names", "data_shapes",
+)  # fmt: skip
+
+
+class Prepared(NamedTuple):
+    """A network that waits for ranges.
+
+    Attributes:
+        names: name that a monitor may report -> key of the tensor.
+    """
+
+    graph: Graph
+    plan: Plan
+    options: Options
+    names: Dict[str, str]
+
+
+def prepare(sym, params: Tuple[dict, dict], options: Options) -> Prepared:
+    """Decides what becomes int8; `sym` may be a symbol that MXNet has fused."""
+    floats = unfuse(sym)
+    graph = Graph.from_symbol(floats, *split_params(params, floats))
+    plan = make_plan(graph, None, options)
+    return Prepared(graph, plan, options, tensor_names(sym, floats, graph, plan))
+
+
+def uncalibrated(prepared: Prepared) -> QuantizedModel:
+    """The int8 network with ranges found at run time."""
+    options = prepared.options._replace(calib_mode="none")
+    return convert(prepared.graph, make_plan(prepared.graph, None, options), None, options)
+
+
+def calibrated(prepared: Prepared, ranges: Dict[str, Tuple[float, float]], mode: str, examples: int) -> QuantizedModel:
+    """The int8 network with ranges by monitored name."""
+    need(prepared.names, ranges)
+    by_key: Dict[str, Tuple[float, float]] = {}
+    for name, key in prepared.names.items():
+        if name in ranges:
+            lo, hi = (_number(name, end) for end in ranges[name])
+            old = by_key.get(key, (lo, hi))
+            by_key[key] = min(lo, old[0]), max(hi, old[1])
+    table = CalibTable(by_key, mode, graph_hash(prepared.plan.floats), examples)
+    return convert(prepared.graph, prepared.plan, table, prepared.options)
+
+
+def _number(name: str, end) -> float:
+    try:
+        return float(end.asscalar() if hasattr(end, "asscalar") else end)
+    except (TypeError, ValueError):
+        raise CalibrationError(f"the collector's range of {name!r} has {end!r}: give numbers (min, max)") from None
+
+
+def ranges_of(collector, mode: str, quantized_dtype: str) -> Dict[str, Tuple[float, float]]:
+    """What a filled collector says; ConfigError if it is not of the kind that `mode` needs."""
+    wanted = {"entropy": "hist_dict", "naive": "min_max_dict"}.get(mode)
+    if wanted and not hasattr(collector, wanted):
+        raise ConfigError(
+            f"calib_mode={mode!r} needs a collector with {wanted}; got a {type(collector).__name__}: use the one that "
+            "quantize_graph returned for this calib_mode, or calib_mode='customize'"
+        )
+    if mode == "entropy":
+        return {name: entropy_range(hist, quantized_dtype) for name, hist in collector.hist_dict.items()}
+    if mode == "naive":
+        return dict(collector.min_max_dict)
+    post_collect = getattr(collector, "post_collect", None)
+    return dict(post_collect() if post_collect else collector.min_max_dict)
+
+
+def include(collector, names: Dict[str, str]) -> None:
+    """Tells a caller's own collector which tensors are needed, unless it knows."""
+    if isinstance(collector, CalibrationCollector) and collector.include_layers is None:
+        collector.include_layers = list(names)
+
+
+# -- the plan inside a symbol ------------------------------------------------------------------------------------------
+
+
+def attach(model: QuantizedModel, sym, options: Options) -> QuantizedModel:
+    """The model with the plan in its symbol."""
+    import mxnet as mx
+
+    raw = json.loads(model.symbol.tojson())
+    chosen = {name: getattr(options, name) for name in _STORED}
+    first = next(node for node in raw["nodes"] if node["op"] == "null")
+    first.setdefault("attrs", {})[PLAN] = json.dumps({"version": 1, "symbol": sym.tojson(), "options": chosen})
+    marked = QuantizedModel(mx.sym.load_json(json.dumps(raw)), model.arg_params, model.aux_params)
+    marked.table, marked.report, marked.qdq = model.table, model.report, model.qdq
+    return marked
+
+
+def attached(qsym) -> Tuple[object, Options]:
+    """The float symbol and the options that quantize_graph was given."""
+    import mxnet as mx
+
+    found = [attrs[PLAN] for attrs in qsym.attr_dict().values() if PLAN in attrs]
+    if not found:
+        raise ConfigError("qsym does not come from mxq's quantize_graph: call that first, or quantize_model at once")
+    plan = json.loads(found[0])
+    return mx.sym.load_json(plan["symbol"]), Options(**plan["options"])
+
+
+def prepare_again(qsym, params: Tuple[dict, dict]) -> Prepared:
+    """What `prepare` returned for the network that `qsym` was made from."""
+    sym, options = attached(qsym)
+    try:
+        return prepare(sym, params, options)
+    except GraphError as error:
+        raise GraphError(
+            f"calib_graph needs the float arg_params and aux_params that quantize_graph was given: {error}"
+        ) from error
+
+
+# -- names -----------------------------------------------------------------------------------------------------------
+
+
+def tensor_names(sym, floats, graph: Graph, plan: Plan) -> Dict[str, str]:
+    """Monitored name -> tensor key: names in the float symbol first, then those after MXNet's own fusion.
+
+    Args:
+        sym: the symbol as the caller has it.
+        floats: the same, taken apart.
+        graph: read from `floats`.
+        plan: what becomes int8 of `graph`.
+    """
+    outputs = _output_names(floats)
+    sources = {key: outputs[_original(graph, plan, value)] for key, value in plan.tensors.items()}
+    found = {name: key for key, name in sources.items()}
+    for fused in (sym, fuse(floats, "MKLDNN"), fuse(floats, "MKLDNN_QUANTIZE")):
+        for name, inner in inner_names(fused).items():
+            key = found.get(f"{inner[-1]}_output")
+            if key is not None:
+                found.setdefault(f"{name}_output", key)
+    return found
+
+
+def _output_names(floats) -> Dict[Tuple[str, int], str]:
+    """(node name in a Graph, output) -> name in the symbol; a Graph numbers nodes that share a name."""
+    internals = floats.get_internals()
+    values = Graph.from_symbol(internals, {}).outputs
+    return {(v.node.name, v.index): name for v, name in zip(values, internals.list_outputs())}
+
+
+def _original(graph: Graph, plan: Plan, value: Value) -> Tuple[str, int]:
+    """The value of the caller's network that equals `value` of the simplified one."""
+    node = value.node
+    after = set(folded_names(node))
+    if not after or value.index:
+        return node.name, value.index
+    # BatchNorms behind the layer: the last of a chain that leads back to it.
+    last = node.name
+    for candidate in graph.nodes:
+        if candidate.name in after and _leads_to(candidate, last, after):
+            last = candidate.name
+    return last, 0
+
+
+def _leads_to(node, name: str, through: set) -> bool:
+    source = node.inputs[0].node
+    while source.name != name:
+        if source.is_variable or not (source.name in through or source.op in NOOPS):
+            return False
+        source = source.inputs[0].node
+    return True

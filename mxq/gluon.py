@@ -1,0 +1,154 @@
+"""quantize_net: a Gluon HybridBlock in, an int8 SymbolBlock out."""
+
+import warnings
+from typing import Mapping, Optional, Sequence, Tuple
+
+import mxnet as mx
+
+from .api import Options, quantize_graph
+from .calib import CalibTable
+from .errors import ConfigError, nearest
+from .files import save_model
+from .graph import Graph
+from .model import QuantizedModel
+from .report import Report
+from .trace import Traced, trace
+
+
+class QuantizedBlock(mx.gluon.SymbolBlock):
+    """An int8 network as a Gluon block. Several outputs come as a flat list, a single one comes alone.
+
+    >>> block = mxq.quantize_net(net, images)  # doctest: +SKIP
+    >>> block.hybridize(static_alloc=True, static_shape=True)  # doctest: +SKIP
+
+    Attributes:
+        table: the CalibTable, or None without calibration.
+        report: Report, a line for every node of the original network.
+        qdq: Graph with explicit quantize/dequantize nodes, which exporters read.
+        symbol: mx.sym.Symbol on mxq operators.
+        input_names: names of its inputs in order: ``data``, or ``data0``, ``data1``, ...
+    """
+
+    table: Optional[CalibTable]
+    report: Report
+    qdq: Graph
+    symbol: mx.sym.Symbol
+    input_names: Tuple[str, ...]
+
+    @classmethod
+    def of(cls, model: QuantizedModel, input_names: Sequence[str], ctx=None) -> "QuantizedBlock":
+        """The block that computes what `model` does; `ctx` is where its parameters lie, the CPU by default."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # the type of the data is open until it comes
+            block = cls(model.symbol, [mx.sym.var(name) for name in input_names])
+        block.table, block.report, block.qdq = model.table, model.report, model.qdq
+        block.symbol, block.input_names = model.symbol, tuple(input_names)
+        arrays = {**model.arg_params, **model.aux_params}
+        for name, parameter in block.collect_params().items():
+            if name not in arrays:
+                raise ConfigError(f"parameter {name!r} of the network has no value; initialize or load it")
+            parameter.grad_req = "null"
+            parameter.shape = arrays[name].shape
+            parameter.dtype = arrays[name].dtype
+            parameter.initialize("zeros", ctx=ctx or mx.cpu())
+            parameter.set_data(arrays[name])
+        return block
+
+    def export(self, path: str, epoch: int = 0, remove_amp_cast: bool = True) -> None:
+        """Writes ``path-symbol.json`` and ``path-0000.params``, each file whole or not at all.
+
+        Unlike MXNet's own it needs no forward before. Load them with ``gluon.SymbolBlock.imports`` or
+        ``mx.model.load_checkpoint`` after ``import mxq``. `remove_amp_cast` changes nothing: there are no such casts.
+        """
+        auxiliary = set(self.symbol.list_auxiliary_states())
+        arrays = {name: p.data(p.list_ctx()[0]) for name, p in self.collect_params().items()}
+        arg_params = {name: array for name, array in arrays.items() if name not in auxiliary}
+        aux_params = {name: array for name, array in arrays.items() if name in auxiliary}
+        save_model(path, self.symbol, arg_params, aux_params, epoch=epoch)
+
+
+def quantize_net(
+    net: mx.gluon.HybridBlock,
+    calib_data=None,
+    *,
+    data_shapes=None,
+    exclude_layers: Sequence[str] = (),
+    exclude_layers_match: Sequence[str] = (),
+    exclude_operators: Sequence[str] = (),
+    **options,
+) -> QuantizedBlock:
+    """Turns a float Gluon network into an int8 SymbolBlock that runs on mxq's operators.
+
+    >>> net = mx.gluon.model_zoo.vision.resnet50_v1(pretrained=True)  # doctest: +SKIP
+    >>> int8 = mxq.quantize_net(net, loader, num_calib_examples=256)  # doctest: +SKIP
+    >>> int8.export("resnet50-int8")  # doctest: +SKIP
+
+    `net` stays as it is: hybridized or not, its parameters and its names. Parameters whose shape waits for the first
+    forward get it here.
+
+    Args:
+        net: an initialized HybridBlock, hybridized or not; a SymbolBlock too. Its inputs are arrays, not lists of them.
+        calib_data: see mxq.quantize_model; a DataLoader may yield labels behind the data or not.
+        data_shapes: shape of each input, where there is no data to tell and a shape matters: a list of shapes or of
+            DataDesc in the order of the inputs, one shape for one input, or a dict by input name.
+        exclude_layers: node names (as ``net.export`` writes them) that stay float.
+        exclude_layers_match: substrings of names of nodes that stay float.
+        exclude_operators: operator names, such as 'Convolution', that stay float.
+        options: the other options of mxq.quantize_model, but for names of data and labels.
+
+    Returns:
+        QuantizedBlock: a SymbolBlock with ``table`` and ``report``. Inputs are named ``data``, or ``data0``, ``data1``
+        and so on. Nested outputs come as a flat list, in the order of reading them from left to right.
+
+    Raises:
+        ConfigError: an argument that is not accepted, a network that is not initialized or cannot be traced, or an
+        exclusion that matches nothing. GraphError and CalibrationError as mxq.quantize_model.
+    """
+    traced, calib_data = trace(net, calib_data, data_shapes)
+    chosen = make_options(traced, options, exclude_layers, exclude_layers_match, exclude_operators)
+    model = quantize_graph(traced.graph, calib_data, chosen)
+    return QuantizedBlock.of(model, traced.names, chosen.ctx)
+
+
+def make_options(
+    traced: Traced, options: Mapping, layers: Sequence[str], matches: Sequence[str], operators: Sequence[str]
+) -> Options:
+    """Options of quantize_graph for a traced network; exclusions are checked under the names they have here."""
+    own = {"data_names", "label_names", "data_shapes", "excluded_sym_names", "excluded_op_names", "excluded_patterns"}
+    for name in options:
+        if name in own or name not in Options._fields:
+            accepted = [field for field in Options._fields if field not in own]
+            raise ConfigError(f"quantize_net has no option {name!r}{nearest(name, accepted)}")
+    nodes = [node for node in traced.graph.nodes if not node.is_variable]
+    known = [node.name for node in nodes]
+    excluded = list(_strings("exclude_layers", layers))
+    for name in excluded:
+        if name not in known:
+            raise ConfigError(f"exclude_layers: no node is named {name!r}{nearest(name, known)}")
+    for part in _strings("exclude_layers_match", matches):
+        found = [name for name in known if part in name]
+        if not found:
+            raise ConfigError(f"exclude_layers_match: no node has {part!r} in its name{nearest(part, known)}")
+        excluded += [name for name in found if name not in excluded]
+    present = sorted({node.op for node in nodes})
+    for op in _strings("exclude_operators", operators):
+        if op not in present:
+            hint = nearest(op, present) or f"; the network has {', '.join(present)}"
+            raise ConfigError(f"exclude_operators: no node is a {op!r}{hint}")
+    return Options(
+        **options,
+        data_names=traced.names,
+        label_names=(),
+        data_shapes=traced.shapes or None,
+        excluded_sym_names=excluded,
+        excluded_op_names=list(operators),
+    )
+
+
+def _strings(label: str, given) -> Sequence[str]:
+    if isinstance(given, str) or not isinstance(given, (list, tuple, set, frozenset)):
+        raise ConfigError(f"{label}={given!r}: give a list of strings")
+    for item in given:
+        if not isinstance(item, str):
+            raise ConfigError(f"{label} has {item!r}: give strings")
+    return given
