@@ -1,17 +1,19 @@
 """Runs the float network over calibration data and gathers statistics of chosen tensors."""
 
-from typing import Dict, Iterable, List, Mapping, Optional, Tuple
+import warnings
+from typing import Dict, Iterable, List, Mapping, Optional
 
 import numpy as np
 
 from ..bind import unfused
 from ..errors import CalibrationError
-from ..graph import Graph, Value
+from ..graph import TYPE_FLAGS, Graph, Value
 from ..progress import Progress
 from .statistics import NUM_BINS, Statistics
 
 #: Examples that run at once: every watched tensor of the network is alive at the same time.
 SUB_BATCH = 8
+_DTYPES = {flag: name for name, flag in TYPE_FLAGS.items()}
 
 
 def collect(
@@ -74,7 +76,11 @@ def _update(statistics: Statistics, key: str, array: np.ndarray, where: str) -> 
 
 
 class _Network:
-    """The part of a graph that computes the watched values, bound anew when the shape of the data changes."""
+    """The part of a graph that computes the watched values.
+
+    Run as a CachedOp: binding an executor would fuse operators first (MXNET_SUBGRAPH_BACKEND), and MXNet's fusion breaks
+    graphs whose intermediate values are outputs.
+    """
 
     def __init__(self, graph: Graph, keys: Mapping[str, Value], ctx):
         import mxnet as mx
@@ -94,49 +100,62 @@ class _Network:
             else:
                 self._from_data[key] = value.node.name
         graph.outputs = heads
-        self._symbol, self._args, self._aux = graph.to_symbol() if heads else (None, {}, {})
-        self._bound: Optional[Tuple[dict, object]] = None
+        self._run = None
+        if heads:
+            self._symbol, args, aux = graph.to_symbol()
+            self._params = {name: array.as_in_context(self._ctx) for name, array in {**args, **aux}.items()}
+            self._free = [name for name in self._symbol.list_inputs() if name not in self._params]
+            self._dtypes = {node.name: _DTYPES[node.get("__dtype__", 0)] for node in graph.inputs}
+            self._run = mx.nd.CachedOp(self._symbol)
 
     def run(self, arrays: Mapping[str, object]):
         """Yields (key, numpy array) of every watched value that depends on the data."""
-        for key, name in self._from_data.items():
-            yield key, self._input(arrays, name).asnumpy()
-        if self._symbol is None:
-            return
-        executor = self._executor(arrays)
-        outputs = executor.forward(is_train=False, **{name: arrays[name] for name in self._bound[0]})
-        for key, output in zip(self._computed, outputs):
-            yield key, output.asnumpy()
-
-    @staticmethod
-    def _input(arrays, name: str):
-        try:
-            return arrays[name]
-        except KeyError:
-            raise CalibrationError(f"calibration data lacks input {name!r}; it has {', '.join(arrays)}") from None
-
-    def _executor(self, arrays):
         import mxnet as mx
 
-        needed = [name for name in self._symbol.list_arguments() if name not in self._args]
-        shapes = {name: arrays[name].shape for name in needed if name in arrays}
-        if self._bound is not None and self._bound[0] == shapes:
-            return self._bound[1]
-        self._bound = None  # frees the memory before the next one is allocated
+        for key, name in self._from_data.items():
+            if name not in arrays:
+                raise CalibrationError(f"calibration data lacks input {name!r}; it has {', '.join(arrays)}")
+            yield key, arrays[name].asnumpy()
+        if self._run is None:
+            return
+        inputs = self._inputs(arrays)
+        with mx.autograd.pause(train_mode=False):
+            outputs = self._run(*inputs)
+        outputs = outputs if isinstance(outputs, list) else [outputs]
+        for key in self._computed:
+            yield key, outputs.pop(0).asnumpy()
+
+    def _inputs(self, arrays: Mapping[str, object]) -> list:
+        """Arrays of every variable. Labels, which nothing here computes with, are zeros of the inferred shape."""
+        import mxnet as mx
+
+        given = {name: arrays[name].astype(self._dtypes[name], copy=False) for name in self._free if name in arrays}
+        inferred = self._infer({name: array.shape for name, array in given.items()})
+        for name in self._free:
+            if name not in given:
+                given[name] = mx.nd.zeros(inferred[name], dtype=self._dtypes[name])
+        given = {name: array.as_in_context(self._ctx) for name, array in given.items()}
+        return [self._params[name] if name in self._params else given[name] for name in self._symbol.list_inputs()]
+
+    def _infer(self, shapes: Mapping[str, tuple]) -> Dict[str, tuple]:
+        """Shapes of all arguments. Raises CalibrationError if the network does not fit the data."""
+        import mxnet as mx
+
         try:
-            with unfused():
-                executor = self._symbol.simple_bind(ctx=self._ctx, grad_req="null", **shapes)
-        except (mx.MXNetError, ValueError, TypeError) as error:
-            absent = [name for name in needed if name not in arrays]
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)  # what is missing becomes an error
+                inferred, _, _ = self._symbol.infer_shape(**shapes)
+            if inferred is None:
+                raise ValueError("the shapes of all its tensors cannot be inferred")
+        except (mx.MXNetError, ValueError) as error:
+            absent = [name for name in self._free if name not in shapes]
             reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
             raise CalibrationError(
-                f"the network does not accept calibration data of shapes {shapes}"
+                f"the network does not accept calibration data of shapes {dict(shapes)}"
                 + (f" without {', '.join(absent)}" if absent else "")
                 + f": {reason}; a network made for one batch size needs batches of that size and sub_batch=None"
             ) from error
-        executor.copy_params_from(self._args, self._aux, allow_extra_params=True)
-        self._bound = (shapes, executor)
-        return executor
+        return dict(zip(self._symbol.list_arguments(), inferred))
 
 
 def _cut(graph: Graph, values: Iterable[Value]) -> Graph:
