@@ -28,7 +28,7 @@ class Bound:
         return self._executor.forward(is_train=False, data=data)[0].asnumpy()[: len(batch)]
 
     def step(self) -> None:
-        """One forward on the data that is there, waited for."""
+        """One forward on the batch it was called with last, waited for."""
         self._executor.forward(is_train=False)[0].wait_to_read()
 
 

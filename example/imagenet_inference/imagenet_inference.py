@@ -10,6 +10,7 @@ int8 give --data-layer-type int8 and --rgb-mean only.
 """
 
 import argparse
+import json
 import logging
 import os
 import sys
@@ -110,20 +111,30 @@ def random_parameters(symbol, shape, options):
     names, auxiliary = symbol.list_arguments(), symbol.list_auxiliary_states()
     shapes = symbol.infer_shape(data=shape)
     dtypes = symbol.infer_type(**types)
+    shapes = dict(zip(names + auxiliary, shapes[0] + shapes[2]))
+    dtypes = dict(zip(names + auxiliary, dtypes[0] + dtypes[2]))
     random = np.random.RandomState(0)
 
-    def value(name, extent, dtype):
-        if np.dtype(dtype) == np.int8:
-            return mx.nd.array(random.randint(-127, 128, extent), dtype=dtype)
-        if np.dtype(dtype).kind in "iu":
-            return mx.nd.zeros(extent, dtype=dtype)
-        if len(extent) > 1:  # keeps the size of activations about the same from layer to layer
-            fan_in = max(1, int(np.prod(extent[1:])))
-            return mx.nd.array(random.randn(*extent) * np.sqrt(2 / fan_in), dtype=dtype)
-        return mx.nd.full(extent, 1e-3 if name.endswith(("bias", "beta", "mean")) else 1.0, dtype=dtype)
+    def value(name):
+        extent, dtype = shapes[name], np.dtype(dtypes[name])
+        if dtype == np.int8:
+            return random.randint(-127, 128, extent)
+        if dtype.kind == "f" and len(extent) > 1:
+            return random.randn(*extent) * gain(extent)
+        return np.full(extent, 0 if dtype.kind in "iu" or name.endswith(("bias", "beta", "mean")) else 1)
 
-    args = {n: value(n, s, t) for n, s, t in zip(names, shapes[0], dtypes[0]) if n != "data"}
-    return args, {n: value(n, s, t) for n, s, t in zip(auxiliary, shapes[2], dtypes[2])}
+    def gain(extent):  # keeps the size of activations about the same from layer to layer
+        return np.sqrt(2 / max(1, np.prod(extent[1:])))
+
+    values = {name: value(name) for name in shapes if name != "data"}
+    nodes = json.loads(symbol.tojson())["nodes"]
+    for node in nodes:  # an int8 weight is followed by its scales
+        inputs = [nodes[i[0]]["name"] for i in node["inputs"]]
+        for weight, scale in zip(inputs, inputs[1:]):
+            if weight in values and scale in values and dtypes[weight] == np.int8:
+                values[scale] = np.full(shapes[scale], gain(shapes[weight]) / values[weight].std())
+    arrays = {name: mx.nd.array(array, dtype=dtypes[name]) for name, array in values.items()}
+    return {n: arrays[n] for n in names if n != "data"}, {n: arrays[n] for n in auxiliary}
 
 
 def benchmark(options, ctx, symbol, arg_params, aux_params) -> float:
