@@ -12,8 +12,8 @@ using Tag = dnnl::memory::format_tag;
 // does not allow it: wrong results (fixed in 3.4 and 3.6, "dimension transformation" of brgemm convolution).
 bool merges_taps_wrongly(const ConvGeometry& g) {
   const int64_t covered = (g.out_w - 1) * g.stride_w + (g.kernel_w - 1) * g.dilate_w + 1;  // of the width
-  const bool rewritten = g.groups == 1 && g.dilate_w == 1 && g.kernel_w > 1 && g.stride_w > 1 && g.pad_left == 0 &&
-                         covered <= g.in_w;
+  const bool rewritten =
+      g.groups == 1 && g.dilate_w == 1 && g.kernel_w > 1 && g.stride_w > 1 && g.pad_left == 0 && covered <= g.in_w;
   return rewritten && (g.in_c % 64 != 0 || g.in_w % g.stride_w != 0);
 }
 

@@ -1,7 +1,6 @@
 // A matrix product, not oneDNN's inner product: as fast for one row and for many, and it takes every zero point.
-#include "onednn.h"
-
 #include "../ops/fully_connected.h"
+#include "onednn.h"
 
 namespace mxq {
 

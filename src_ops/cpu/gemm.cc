@@ -75,8 +75,8 @@ struct Avx2 {
 template <int kRows>
 struct Avx512 {
   __attribute__((target("avx512f,avx512bw,avx512vl"))) static void run(const int16_t* a, int64_t a_stride,
-                                                                       const int8_t* panel, int64_t pairs,
-                                                                       int32_t* acc, int64_t acc_stride) {
+                                                                       const int8_t* panel, int64_t pairs, int32_t* acc,
+                                                                       int64_t acc_stride) {
     __m512i sum[kRows];
     for (auto& row : sum) row = _mm512_setzero_si512();
     for (int64_t p = 0; p < pairs; ++p) {
@@ -130,16 +130,17 @@ void GemmColumns::resize(int64_t new_depth, int64_t new_columns) {
 
 GemmPanel gemm_panel(Isa isa) {
   switch (isa) {
-    case Isa::kAvx512: return Rows<Avx512, kRowsAvx512>::run;
-    case Isa::kAvx2: return Rows<Avx2, kRowsAvx2>::run;
-    case Isa::kDefault: break;
+    case Isa::kAvx512:
+      return Rows<Avx512, kRowsAvx512>::run;
+    case Isa::kAvx2:
+      return Rows<Avx2, kRowsAvx2>::run;
+    case Isa::kDefault:
+      break;
   }
   return Rows<Sse2, kRowsSse2>::run;
 }
 
-int gemm_rows(Isa isa) {
-  return isa == Isa::kAvx512 ? kRowsAvx512 : isa == Isa::kAvx2 ? kRowsAvx2 : kRowsSse2;
-}
+int gemm_rows(Isa isa) { return isa == Isa::kAvx512 ? kRowsAvx512 : isa == Isa::kAvx2 ? kRowsAvx2 : kRowsSse2; }
 
 void widen(const uint8_t* from, int64_t n, int zero_point, int16_t* to) { widen_u8(from, n, zero_point, to); }
 void widen(const int8_t* from, int64_t n, int zero_point, int16_t* to) { widen_s8(from, n, zero_point, to); }

@@ -114,16 +114,22 @@ dnnl::stream& stream() {
 
 dnnl::memory::data_type type_of(DType dtype) {
   switch (dtype) {
-    case DType::kInt8: return dnnl::memory::data_type::s8;
-    case DType::kUint8: return dnnl::memory::data_type::u8;
-    case DType::kInt32: return dnnl::memory::data_type::s32;
-    default: return dnnl::memory::data_type::f32;
+    case DType::kInt8:
+      return dnnl::memory::data_type::s8;
+    case DType::kUint8:
+      return dnnl::memory::data_type::u8;
+    case DType::kInt32:
+      return dnnl::memory::data_type::s32;
+    default:
+      return dnnl::memory::data_type::f32;
   }
 }
 
 bool has_dot_product(std::string* why_not) {
   const auto isa = static_cast<unsigned>(dnnl::get_effective_cpu_isa());
-  auto includes = [&](dnnl::cpu_isa need) { return (isa & static_cast<unsigned>(need)) == static_cast<unsigned>(need); };
+  auto includes = [&](dnnl::cpu_isa need) {
+    return (isa & static_cast<unsigned>(need)) == static_cast<unsigned>(need);
+  };
   if (cpu_isa_is_capped()) {
     *why_not = "MXQ_MAX_CPU_ISA is set";
   } else if (!includes(dnnl::cpu_isa::avx2_vnni) && !includes(dnnl::cpu_isa::avx512_core_vnni)) {
@@ -155,10 +161,17 @@ dnnl::primitive_attr stage_attr(const OutputStage& stage, DType residual, int sc
   };
   add_sum(Sum::kBeforeAct);
   switch (stage.act) {
-    case Act::kRelu: post.append_eltwise(dnnl::algorithm::eltwise_relu, 0.0f, 0.0f); break;
-    case Act::kClip: post.append_eltwise(dnnl::algorithm::eltwise_clip, stage.act_alpha, stage.act_beta); break;
-    case Act::kLeaky: post.append_eltwise(dnnl::algorithm::eltwise_relu, stage.act_alpha, 0.0f); break;
-    case Act::kNone: break;
+    case Act::kRelu:
+      post.append_eltwise(dnnl::algorithm::eltwise_relu, 0.0f, 0.0f);
+      break;
+    case Act::kClip:
+      post.append_eltwise(dnnl::algorithm::eltwise_clip, stage.act_alpha, stage.act_beta);
+      break;
+    case Act::kLeaky:
+      post.append_eltwise(dnnl::algorithm::eltwise_relu, stage.act_alpha, 0.0f);
+      break;
+    case Act::kNone:
+      break;
   }
   add_sum(Sum::kAfterAct);
   attr.set_post_ops(post);

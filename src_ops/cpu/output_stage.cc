@@ -78,10 +78,14 @@ void add_residual(const OutputStage& stage, const Tensor& residual, int64_t at, 
 
 void activate(const OutputStage& stage, int64_t n, float* t) {
   switch (stage.act) {
-    case Act::kRelu: return clip(0.0f, std::numeric_limits<float>::infinity(), n, t);
-    case Act::kClip: return clip(stage.act_alpha, stage.act_beta, n, t);
-    case Act::kLeaky: return leaky(stage.act_alpha, n, t);
-    case Act::kNone: return;
+    case Act::kRelu:
+      return clip(0.0f, std::numeric_limits<float>::infinity(), n, t);
+    case Act::kClip:
+      return clip(stage.act_alpha, stage.act_beta, n, t);
+    case Act::kLeaky:
+      return leaky(stage.act_alpha, n, t);
+    case Act::kNone:
+      return;
   }
 }
 

@@ -10,7 +10,7 @@ namespace mxq {
 namespace {
 
 constexpr size_t kMaxBytes = size_t{1} << 30;  // VGG-16, the largest common network, has 0.14e9 weights
-constexpr size_t kWhole = 16 << 10;            // tensors up to this size are hashed whole
+constexpr size_t kWhole = 32 << 10;            // tensors up to this size are hashed whole
 constexpr size_t kChunk = 64;
 
 inline uint64_t mix(uint64_t h, uint64_t v) {
@@ -18,16 +18,19 @@ inline uint64_t mix(uint64_t h, uint64_t v) {
   return h ^ (h >> 29);
 }
 
-// Four independent lanes, so that the multiplications overlap.
+// Eight independent lanes, so that the multiplications overlap.
 uint64_t hash_bytes(const char* p, size_t n, uint64_t seed) {
-  uint64_t lane[4] = {seed, seed + 1, seed + 2, seed + 3};
-  for (; n >= 32; p += 32, n -= 32) {
-    uint64_t v[4];
-    std::memcpy(v, p, 32);
-    for (int i = 0; i < 4; ++i) lane[i] = mix(lane[i], v[i]);
+  constexpr int kLanes = 8;
+  uint64_t lane[kLanes];
+  for (int i = 0; i < kLanes; ++i) lane[i] = seed + i;
+  for (; n >= sizeof(lane); p += sizeof(lane), n -= sizeof(lane)) {
+    uint64_t v[kLanes];
+    std::memcpy(v, p, sizeof(v));
+    for (int i = 0; i < kLanes; ++i) lane[i] = mix(lane[i], v[i]);
   }
   for (; n > 0; ++p, --n) lane[0] = mix(lane[0], static_cast<unsigned char>(*p));
-  return mix(mix(mix(lane[0], lane[1]), lane[2]), lane[3]);
+  for (int i = 1; i < kLanes; ++i) lane[0] = mix(lane[0], lane[i]);
+  return lane[0];
 }
 
 // `chunks` parts of 64 bytes from the first to the last byte, or everything where it is no more than `whole`.

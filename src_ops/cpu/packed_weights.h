@@ -1,8 +1,10 @@
 // Weights in the layout a kernel wants, made once and kept in a bounded cache that belongs to the process.
 //
-// The key holds everything that the packed form depends on: the kernel's format, address and version of weight, scale and
-// bias, the node's content_id, and a fingerprint of the contents. Address and version alone can be those of a freed array;
-// the fingerprint covers small tensors whole and evenly spread parts of large ones.
+// The key holds everything that the packed form depends on: the kernel's format, address and version of weight, scale
+// and bias, the node's content_id, and a fingerprint of the contents. Address and version alone can be those of a freed
+// array; the fingerprint covers small tensors whole and evenly spread parts of large ones. What it cannot see: an array
+// freed and another one allocated at its address with the same version and content_id, that differs from it only
+// between the parts. Hashing all of a network's weights at every forward would cost as much as running it.
 #pragma once
 
 #include <cstdint>

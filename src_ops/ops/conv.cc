@@ -11,8 +11,8 @@ std::vector<int64_t> get_window(const Attrs& attrs, const std::string& key, size
   bool fits = values.size() == rank;
   for (int64_t v : values) fits = fits && v >= least && v <= (1 << 20);
   if (!fits) {
-    attrs.fail(key, "must be " + std::to_string(rank) + " numbers (as many as kernel has), each " + std::to_string(least) +
-                        " or more");
+    attrs.fail(key, "must have one value for each of the " + std::to_string(rank) + " axes of kernel, each " +
+                        std::to_string(least) + " or more");
   }
   return values;
 }
@@ -43,9 +43,8 @@ int64_t out_size(const ConvOp& op, size_t i, int64_t size) {
   if (size < 0) return -1;
   const int64_t window = (op.kernel[i] - 1) * op.dilate[i] + 1;
   const int64_t padded = size + op.pad_begin[i] + op.pad_end[i];
-  MXQ_CHECK(padded >= window, "kernel " << op.kernel[i] << " with dilation " << op.dilate[i] << " covers "
-                                      << window << " on spatial axis " << i << ", but the padded data has only "
-                                      << padded);
+  MXQ_CHECK(padded >= window, "kernel " << op.kernel[i] << " with dilation " << op.dilate[i] << " covers " << window
+                                        << " on spatial axis " << i << ", but the padded data has only " << padded);
   return (padded - window) / op.stride[i] + 1;
 }
 
@@ -77,16 +76,18 @@ void ConvOp::infer_shapes(std::vector<Shape>* in, std::vector<Shape>* out) const
   const Shape& data = (*in)[0];
   const size_t rank = kernel.size();
   MXQ_CHECK(data.size() == rank + 2, "data has " << data.size() << " dimensions; a convolution with " << rank
-                                          << " kernel dimensions expects " << (rank == 1 ? "(N, W, C)" : "(N, H, W, C)"));
+                                                 << " kernel dimensions expects "
+                                                 << (rank == 1 ? "(N, W, C)" : "(N, H, W, C)"));
   const int64_t channels = data.back();
   MXQ_CHECK(channels < 0 || channels % num_group == 0,
-            "data has " << channels << " channels (last axis; data is channels-last), not a multiple of num_group="
-                 << num_group);
+            "data has " << channels
+                        << " channels (last axis; data is channels-last), not a multiple of num_group=" << num_group);
   Shape& weight = (*in)[1];
   if (weight.size() == rank + 2 && channels >= 0 && weight[1] >= 0) {
     MXQ_CHECK(weight[1] * num_group == channels,
               "data has " << channels << " channels (last axis; data is channels-last), but the weight expects "
-                   << weight[1] * num_group << " (" << weight[1] << " per group, num_group=" << num_group << ")");
+                          << weight[1] * num_group << " (" << weight[1] << " per group, num_group=" << num_group
+                          << ")");
   }
   Shape want = {num_filter, channels < 0 ? -1 : channels / num_group};
   want.insert(want.end(), kernel.begin(), kernel.end());

@@ -40,9 +40,10 @@ void FullyConnectedOp::infer_shapes(std::vector<Shape>* in, std::vector<Shape>* 
   const int64_t depth = product(data, split, data.size());
   Shape& weight = (*in)[1];
   if (weight.size() == 2 && depth >= 0 && weight[1] >= 0) {
-    MXQ_CHECK(weight[1] == depth, "data has " << depth << " values per row ("
-                                       << (flatten ? "all axes after the first, flatten=True" : "last axis, flatten=False")
-                                       << "), but the weight expects " << weight[1]);
+    MXQ_CHECK(weight[1] == depth,
+              "data has " << depth << " values per row ("
+                          << (flatten ? "all axes after the first, flatten=True" : "last axis, flatten=False")
+                          << "), but the weight expects " << weight[1]);
   }
   unify_shape("weight", {num_hidden, depth}, &weight);
   Shape shape(data.begin(), data.begin() + split);

@@ -14,18 +14,17 @@ void require_type(const char* what, DType want, DType* have) {
 
 void require_8bit(const char* what, const char* zero_name, int zero, DType have) {
   if (have == DType::kUnknown) return;
-  MXQ_CHECK(is_8bit(have), what << " is " << name_of(have)
-                                   << "; expected int8 or uint8 (put mxq_quantize_v2 before it)");
-  MXQ_CHECK(zero >= qmin(have) && zero <= qmax(have), "attribute " << zero_name << "=" << zero
-                                                              << ": not a value of " << what << ", which is "
-                                                              << name_of(have));
+  MXQ_CHECK(is_8bit(have),
+            what << " is " << name_of(have) << "; expected int8 or uint8 (put mxq_quantize_v2 before it)");
+  MXQ_CHECK(zero >= qmin(have) && zero <= qmax(have),
+            "attribute " << zero_name << "=" << zero << ": not a value of " << what << ", which is " << name_of(have));
 }
 
 // The ratio of two scales as float32. Zero or infinity would turn every output into 0 or NaN.
 float checked_ratio(const char* what, double ratio) {
   const float value = static_cast<float>(ratio);
-  MXQ_CHECK(std::isfinite(value) && value > 0, what << " gives a multiplier of " << ratio
-                                                       << ", which float32 cannot hold; check the scales");
+  MXQ_CHECK(std::isfinite(value) && value > 0,
+            what << " gives a multiplier of " << ratio << ", which float32 cannot hold; check the scales");
   return value;
 }
 
@@ -42,8 +41,8 @@ Sum parse_sum(const Attrs& attrs) {
 }  // namespace
 
 OutputStage parse_output_stage(const Attrs& attrs) {
-  for (const char* key : {"in_scale", "out_scale", "out_zero_point", "act_alpha", "act_beta", "sum_scale",
-                          "sum_zero_point"}) {
+  for (const char* key :
+       {"in_scale", "out_scale", "out_zero_point", "act_alpha", "act_beta", "sum_scale", "sum_zero_point"}) {
     attrs.accept(key);  // not every combination below reads it
   }
   OutputStage stage;
@@ -79,8 +78,7 @@ OutputStage parse_output_stage(const Attrs& attrs) {
   return stage;
 }
 
-void infer_stage_types(const OutputStage& stage, std::vector<DType>* in,
-                       std::vector<DType>* out) {
+void infer_stage_types(const OutputStage& stage, std::vector<DType>* in, std::vector<DType>* out) {
   require_8bit("data", "in_zero_point", stage.in_zero_point, (*in)[0]);
   require_type("weight", DType::kInt8, &(*in)[1]);
   require_type("weight_scale", DType::kFloat32, &(*in)[2]);
@@ -100,25 +98,21 @@ void unify_shape(const char* what, const Shape& want, Shape* shape) {
     return os.str();
   };
   if (shape->empty()) *shape = want;
-  MXQ_CHECK(shape->size() == want.size(),
-            what << " has shape " << text(*shape) << "; expected " << text(want));
+  MXQ_CHECK(shape->size() == want.size(), what << " has shape " << text(*shape) << "; expected " << text(want));
   for (size_t i = 0; i < want.size(); ++i) {
     int64_t& have = (*shape)[i];
     if (have < 0) have = want[i];
-    MXQ_CHECK(want[i] < 0 || have == want[i],
-              what << " has shape " << text(*shape) << "; expected " << text(want));
+    MXQ_CHECK(want[i] < 0 || have == want[i], what << " has shape " << text(*shape) << "; expected " << text(want));
   }
 }
 
-void infer_stage_shapes(const OutputStage& stage, int64_t channels,
-                        const Shape& out_shape, std::vector<Shape>* in) {
+void infer_stage_shapes(const OutputStage& stage, int64_t channels, const Shape& out_shape, std::vector<Shape>* in) {
   unify_shape("weight_scale", {channels}, &(*in)[2]);
   if (!stage.no_bias) unify_shape("bias", {channels}, &(*in)[stage.bias_index()]);
   if (stage.sum != Sum::kNone) unify_shape("residual", out_shape, &(*in)[stage.residual_index()]);
 }
 
-ChannelTerms derive_channel_terms(const OutputStage& stage, const Tensor& weight_scale,
-                                  const Tensor* bias) {
+ChannelTerms derive_channel_terms(const OutputStage& stage, const Tensor& weight_scale, const Tensor* bias) {
   ChannelTerms terms;
   const int64_t channels = weight_scale.size();
   const int32_t* b = bias ? bias->as<const int32_t>() : nullptr;

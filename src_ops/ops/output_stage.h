@@ -6,9 +6,9 @@
 //     t = fl(fl(acc) * fl(r[c]))
 //     t = fl(t + fl(bias[c] * r[c]))
 //     before_act:  t = fma(fl(residual - sum_zero_point), fl(m), t)      one rounding
-//     act:         relu max(t, 0); clip min(max(t, fl(alpha / out_scale)), fl(beta / out_scale)); leaky t < 0 ? fl(t * alpha) : t
-//     after_act:   t = fma(fl(residual - sum_zero_point), fl(m), t)
-//     8 bit:       clamp(rint(fl(t + out_zero_point)));   float32: t
+//     act:         relu max(t, 0); clip min(max(t, fl(alpha / out_scale)), fl(beta / out_scale)); leaky t < 0 ? fl(t *
+//     alpha) : t after_act:   t = fma(fl(residual - sum_zero_point), fl(m), t) 8 bit:       clamp(rint(fl(t +
+//     out_zero_point)));   float32: t
 //
 // This is the order of oneDNN 3.2's int8 kernels (brgemm and jit, AVX-512 VNNI, AVX-VNNI and AMX): they multiply, then
 // add the bias as a second rounding, but fuse the residual's multiply and add.
@@ -51,31 +51,31 @@ struct OutputStage {
 OutputStage parse_output_stage(const Attrs& attrs);
 
 // Types and shapes of everything but the data and the weight's own shape, shared by both operators.
-void infer_stage_types(const OutputStage& stage, std::vector<DType>* in,
-                       std::vector<DType>* out);
-void infer_stage_shapes(const OutputStage& stage, int64_t channels,
-                        const Shape& out_shape, std::vector<Shape>* in);
+void infer_stage_types(const OutputStage& stage, std::vector<DType>* in, std::vector<DType>* out);
+void infer_stage_shapes(const OutputStage& stage, int64_t channels, const Shape& out_shape, std::vector<Shape>* in);
 // Writes `want` where `*shape` is unknown; throws Error naming `what` where they differ.
 void unify_shape(const char* what, const Shape& want, Shape* shape);
 
 // What a layer's scales and bias become. Depends on parameters only, so it is derived once and kept with the weights.
 struct ChannelTerms {
-  std::vector<float> multiplier;   // fl(r[c])
-  std::vector<float> bias;         // fl(bias[c] * r[c]); zeros without bias
-  std::vector<int32_t> bias_int;   // for int32 output; empty without bias
+  std::vector<float> multiplier;  // fl(r[c])
+  std::vector<float> bias;        // fl(bias[c] * r[c]); zeros without bias
+  std::vector<int32_t> bias_int;  // for int32 output; empty without bias
 };
-ChannelTerms derive_channel_terms(const OutputStage& stage, const Tensor& weight_scale,
-                                  const Tensor* bias);
+ChannelTerms derive_channel_terms(const OutputStage& stage, const Tensor& weight_scale, const Tensor* bias);
 
 inline float apply_act(const OutputStage& stage, float t) {
   switch (stage.act) {
-    case Act::kRelu: return t > 0 ? t : 0;
+    case Act::kRelu:
+      return t > 0 ? t : 0;
     case Act::kClip: {
       float low = t > stage.act_alpha ? t : stage.act_alpha;
       return low < stage.act_beta ? low : stage.act_beta;
     }
-    case Act::kLeaky: return t < 0 ? t * stage.act_alpha : t;
-    case Act::kNone: break;
+    case Act::kLeaky:
+      return t < 0 ? t * stage.act_alpha : t;
+    case Act::kNone:
+      break;
   }
   return t;
 }

@@ -73,7 +73,7 @@ def make_inputs(case: Dict[str, Any], data_shape: Any, weight_shape: Any, out_sh
 
 def run(op: str, inputs: List[Optional[np.ndarray]], attrs: Dict[str, Any], backend: str = "auto") -> np.ndarray:
     arrays = [mx.nd.array(a, dtype=a.dtype) for a in inputs if a is not None]
-    return getattr(mx.nd, op)(*arrays, backend=backend, **attrs).asnumpy()
+    return getattr(mx.nd, op)(*arrays, **dict({"backend": backend}, **attrs)).asnumpy()
 
 
 class Comparison:

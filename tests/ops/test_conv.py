@@ -2,13 +2,14 @@
 
 from typing import Any, Callable, Dict
 
+import mxnet as mx
 import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from parameterized import parameterized
 
 from ..reference.conv import conv
-from .linear_cases import Comparison, make_inputs, stages
+from .linear_cases import Comparison, make_inputs, run, stages
 
 comparison = Comparison("mxq_conv")
 
@@ -83,7 +84,10 @@ SUM = dict(sum="before_act", act="relu", sum_scale=0.07)
 
 @parameterized.expand(
     [
-        ("first_layer_7x7_stride_2", named((1, 37, 37, 3), (7, 7), 64, stride=(2, 2), pad_begin=(3, 3), pad_end=(3, 3))),
+        (
+            "first_layer_7x7_stride_2",
+            named((1, 37, 37, 3), (7, 7), 64, stride=(2, 2), pad_begin=(3, 3), pad_end=(3, 3)),
+        ),
         ("first_layer_3x3_batch_2", named((2, 21, 19, 3), (3, 3), 24, "int8", stride=(2, 2), pad_end=(1, 1))),
         ("1x1", named((2, 7, 7, 128), (1, 1), 64, out_type="uint8", act="relu")),
         ("1x1_stride_2", named((1, 9, 9, 64), (1, 1), 96, stride=(2, 2))),
@@ -97,7 +101,10 @@ SUM = dict(sum="before_act", act="relu", sum_scale=0.07)
         ("single_channel", named((3, 5, 6, 1), (3, 3), 1)),
         ("saturates", named((1, 6, 6, 64), (3, 3), 32, values="extreme", out_scale=1e-4)),
         ("wide_accumulator_int32", named((1, 6, 6, 512), (3, 3), 32, values="extreme", out_type="int32", no_bias=True)),
-        ("wide_int32_bias_zero_point", named((1, 6, 6, 512), (3, 3), 9, "int8", "extreme", out_type="int32", in_zero_point=2)),
+        (
+            "wide_int32_bias_zero_point",
+            named((1, 6, 6, 512), (3, 3), 9, "int8", "extreme", out_type="int32", in_zero_point=2),
+        ),
         ("float32", named((1, 6, 6, 20), (3, 3), 40, out_type="float32", out_scale=1.0)),
         ("sum_u8_into_s8", named((1, 8, 8, 64), (1, 1), 64, residual_type="uint8", sum_zero_point=3, **SUM)),
         ("sum_s8_into_u8", named((1, 8, 8, 64), (1, 1), 64, residual_type="int8", out_type="uint8", **SUM)),
@@ -111,6 +118,71 @@ SUM = dict(sum="before_act", act="relu", sum_scale=0.07)
 )
 def test_named(_, case):
     check(case)
+
+
+GOOD = dict(kernel=(3, 3), num_filter=8, in_scale=0.1, out_scale=0.1)
+
+
+@parameterized.expand(
+    [
+        ("channels", {}, dict(weight=(8, 4, 3, 3)), "data has 3 channels", "weight expects 4"),
+        ("filters", dict(num_filter=9), {}, "(8, 3, 3, 3)", "(9, 3, 3, 3)"),
+        ("scales", {}, dict(scale=(7,)), "weight_scale", "(7)"),
+        ("bias", {}, dict(bias=(9,)), "bias", "(9)"),
+        ("rank", {}, dict(data=(1, 6, 3)), "data has 3 dimensions", "(N, H, W, C)"),
+        ("groups", dict(num_group=2), {}, "num_group=2", "3 channels"),
+        ("groups_of_filters", dict(num_group=3), {}, "num_group=3", "num_filter=8"),
+        ("window", {}, dict(data=(1, 2, 6, 3)), "kernel 3", "only 2"),
+        ("kernel_rank", dict(kernel=(3, 3, 3)), {}, "kernel=(3, 3, 3)", "1 or 2"),
+        ("stride", dict(stride=(0, 1)), {}, "stride=(0, 1)", "1 or more"),
+        ("pad", dict(pad_begin=(1,)), {}, "pad_begin=(1,)", "2 axes"),
+        ("in_scale", dict(in_scale=0), {}, "in_scale=0", ""),
+        ("in_scale_nan", dict(in_scale="nan"), {}, "in_scale=nan", ""),
+        ("in_zero_point", dict(in_zero_point=300), {}, "in_zero_point=300", "uint8"),
+        ("out_zero_point", dict(out_zero_point=128), {}, "out_zero_point=128", ""),
+        ("out_type", dict(out_type="int16"), {}, "out_type=int16", "uint8"),
+        ("act", dict(act="gelu"), {}, "act=gelu", "leaky"),
+        ("clip_order", dict(act="clip", act_alpha=2, act_beta=1), {}, "act_alpha=2", "act_beta"),
+        ("int32_act", dict(out_type="int32", act="relu"), {}, "act=relu", "int32"),
+        ("backend", dict(backend="cuda"), {}, "backend=cuda", "onednn"),
+        ("unknown", dict(num_filters=8), {}, "num_filters=8", "num_filter"),
+        ("float_data", {}, dict(data_type="float32"), "data is float32", "mxq_quantize_v2"),
+        ("float_weight", {}, dict(weight_type="float32"), "weight is float32", "int8"),
+        ("overflowing_scale", dict(in_scale=1e30, out_scale=1e-30), {}, "multiplier", "check the scales"),
+    ]
+)
+def test_bad_input(_, attrs, change, *words):
+    shapes = dict(data=(1, 6, 6, 3), weight=(8, 3, 3, 3), scale=(8,), bias=(8,))
+    shapes.update({k: v for k, v in change.items() if k in shapes})
+    inputs = [
+        np.ones(shapes["data"], change.get("data_type", "uint8")),
+        np.ones(shapes["weight"], change.get("weight_type", "int8")),
+        np.ones(shapes["scale"], np.float32),
+        np.ones(shapes["bias"], np.int32),
+    ]
+    try:
+        run("mxq_conv", inputs, dict(GOOD, **dict({"backend": "auto"}, **attrs)))
+    except mx.base.MXNetError as error:
+        assert all(word in str(error) for word in words), str(error)
+    else:
+        raise AssertionError("accepted")
+
+
+def test_zero_weight_scale_is_refused():
+    inputs = [np.ones((1, 3, 3, 2), np.int8), np.ones((4, 2, 1, 1), np.int8), np.float32([1, 1, 0, 1]), None]
+    try:
+        run("mxq_conv", inputs, dict(GOOD, kernel=(1, 1), num_filter=4, no_bias=True))
+    except mx.base.MXNetError as error:
+        assert "weight_scale[2] = 0" in str(error), str(error)
+    else:
+        raise AssertionError("accepted")
+
+
+def test_shapes_with_an_unknown_batch():
+    names = ["data", "weight", "scale", "bias"]
+    symbol = mx.sym.mxq_conv(*[mx.sym.var(n) for n in names], kernel=(3,), num_filter=8, stride=(2,), pad_end=(1,))
+    known = dict(data=(2, 9, 3), weight=(8, 3, 3), scale=(8,), bias=(8,))
+    assert symbol.infer_shape(**known)[1] == [(2, 4, 8)]
 
 
 def test_reference_is_a_convolution():

@@ -2,6 +2,7 @@
 
 from typing import Any, Callable, Dict
 
+import mxnet as mx
 import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -21,7 +22,9 @@ def layers(draw: Callable[[Any], Any]) -> Dict[str, Any]:
     shape = [draw(st.sampled_from([1, 1, 2, 7, 33]))] + [draw(st.integers(1, 6)) for _ in range(rank - 2)]
     shape.append(draw(st.one_of(st.integers(1, 130), st.sampled_from([256, 512, 999]))))
     case["data_shape"] = tuple(shape)
-    case["attrs"].update(flatten=flatten, num_hidden=draw(st.one_of(st.integers(1, 70), st.sampled_from([1, 128, 250]))))
+    case["attrs"].update(
+        flatten=flatten, num_hidden=draw(st.one_of(st.integers(1, 70), st.sampled_from([1, 128, 250])))
+    )
     return case
 
 
@@ -69,6 +72,31 @@ def named(data_shape, num_hidden, in_type="uint8", values="random", **attrs):
 )
 def test_named(_, case):
     check(case)
+
+
+@parameterized.expand(
+    [
+        ("depth", {}, (2, 5), (4, 6), "data has 5 values per row", "weight expects 6"),
+        ("depth_flattened", {}, (2, 5, 2), (4, 5), "data has 10 values per row", "flatten=True"),
+        ("depth_of_last_axis", dict(flatten=False), (2, 5, 2), (4, 10), "data has 2 values per row", "flatten=False"),
+        ("hidden", dict(num_hidden=3), (2, 5), (4, 5), "(4, 5)", "(3, 5)"),
+        ("no_hidden", dict(num_hidden=0), (2, 5), (4, 5), "num_hidden=0", "1 or more"),
+        ("rank", {}, (5,), (4, 5), "data has 1 dimensions", "2 or more"),
+    ]
+)
+def test_bad_input(_, attrs, data_shape, weight_shape, *words):
+    inputs = [
+        np.ones(data_shape, np.int8),
+        np.ones(weight_shape, np.int8),
+        np.ones(4, np.float32),
+        np.ones(4, np.int32),
+    ]
+    try:
+        run("mxq_fully_connected", inputs, dict(dict(num_hidden=4, in_scale=0.1, out_scale=0.1), **attrs))
+    except mx.base.MXNetError as error:
+        assert all(word in str(error) for word in words), str(error)
+    else:
+        raise AssertionError("accepted")
 
 
 def test_beyond_int32_clamps_to_int32():

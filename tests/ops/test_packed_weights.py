@@ -10,7 +10,9 @@ from ..reference.conv import conv
 from ..reference.fully_connected import fully_connected
 from .linear_cases import run
 
-CONV = dict(kernel=(3, 3), num_filter=40, pad_begin=(1, 1), pad_end=(1, 1), in_scale=0.05, out_type="int8", out_scale=2.0)
+CONV = dict(
+    kernel=(3, 3), num_filter=40, pad_begin=(1, 1), pad_end=(1, 1), in_scale=0.05, out_type="int8", out_scale=2.0
+)
 DENSE = dict(num_hidden=24, in_scale=0.05, out_type="uint8", out_scale=2.0, out_zero_point=128)
 BACKENDS = [("auto",), ("avx",)]
 
