@@ -76,7 +76,7 @@ def quantize_model(sym, arg_params, aux_params,
         sym, graph, data_names, label_names, ctx, excluded_sym_names, excluded_op_names, mode, num_calib_examples,
         quantized_dtype, quantize_mode, quantize_granularity,
     )  # fmt: skip
-    model = quantize(graph, first_batches(calib_data, num_calib_batches) if mode != "none" else None, options)
+    model = quantize(graph, first_batches(calib_data, num_calib_batches), options)
     tell(logger, model)
     return model
 
@@ -106,7 +106,7 @@ def quantize_graph(sym, arg_params, aux_params, ctx=CPU,
                    excluded_sym_names=None, excluded_op_names=None,
                    calib_mode="entropy", quantized_dtype="int8",
                    quantize_mode="full", quantize_granularity="tensor-wise",
-                   LayerOutputCollector=None, logger=None, *, device=None):  # fmt: skip
+                   LayerOutputCollector=None, logger=None, *, device=None, data_shapes=None):  # fmt: skip
     """The first of two steps: an int8 network with ranges found at run time, and a collector to calibrate with.
 
     >>> qsym, qarg_params, aux_params, collector = quantize_graph(sym, args, aux, calib_mode="naive")  # doctest: +SKIP
@@ -119,6 +119,7 @@ def quantize_graph(sym, arg_params, aux_params, ctx=CPU,
         calib_mode: also 'customize' ('custom'): ranges come from `LayerOutputCollector`.
         LayerOutputCollector: an object with ``collect(name, arr)``, or ``collect(name, op_name, arr)`` as in MXNet 2.0,
             and ``min_max_dict`` or ``post_collect()``; a CalibrationCollector whose include_layers is None gets it set.
+        data_shapes: input name -> shape; without it broadcasting operators and some that move data stay float.
 
     Returns:
         (symbol, arg_params, aux_params, collector). ``collector.include_layer`` has the names of the tensors to watch,
@@ -134,9 +135,9 @@ def quantize_graph(sym, arg_params, aux_params, ctx=CPU,
     options = _options(
         sym, graph, None, ("softmax_label",), ctx, excluded_sym_names, excluded_op_names, mode, None, quantized_dtype,
         quantize_mode, quantize_granularity,
-    )  # fmt: skip
+    )._replace(data_shapes=data_shapes)  # fmt: skip
     prepared = two_steps.prepare(sym, (arg_params, aux_params), options)
-    collector = _collector(mode, LayerOutputCollector, prepared.names, quantized_dtype, logger)
+    collector = _collector(mode, LayerOutputCollector, prepared, quantized_dtype, logger)
     model = two_steps.attach(two_steps.uncalibrated(prepared), sym, options)
     tell(logger, model)
     return (*model, collector)
@@ -187,14 +188,15 @@ def _options(
     )
 
 
-def _collector(mode: str, own, names, quantized_dtype: str, logger):
+def _collector(mode: str, own, prepared: two_steps.Prepared, quantized_dtype: str, logger):
     if mode == "none":
         return None
     if mode == CUSTOM[0]:
-        two_steps.include(own, names)
+        two_steps.include(own, prepared)
         return own
+    names = two_steps.wanted(prepared)
     if mode == "entropy":
-        return LayerHistogramCollector(include_layer=list(names), logger=logger, quantized_dtype=quantized_dtype)
+        return LayerHistogramCollector(include_layer=names, logger=logger, quantized_dtype=quantized_dtype)
     if mode in ("naive", "minmax"):
-        return LayerOutputMinMaxCollector(quantized_dtype, include_layer=list(names), logger=logger)
+        return LayerOutputMinMaxCollector(quantized_dtype, include_layer=names, logger=logger)
     raise ConfigError(f"calib_mode={mode!r} has no collector: use quantize_model, or 'naive', 'entropy', 'customize'")

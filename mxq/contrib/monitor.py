@@ -84,9 +84,9 @@ def collect_layer_histogram(mod, data, include_layer: Sequence[str] = None, max_
     return collector.hist_dict, count
 
 
-def need(names: Mapping[str, str], found: Mapping) -> None:
-    """Raises CalibrationError unless `found` has each tensor under one of its names (name -> tensor key)."""
-    missing = sorted(set(names.values()) - {key for name, key in names.items() if name in found})
+def need(names: Mapping[str, Sequence[str]], found: Mapping) -> None:
+    """Raises CalibrationError unless `found` has each tensor (key -> names) under one of its names."""
+    missing = sorted(key for key, spellings in names.items() if not any(name in found for name in spellings))
     if missing:
         raise CalibrationError(
             f"the collector has no values of {', '.join(missing[:5])}{' ...' if len(missing) > 5 else ''}: run the "

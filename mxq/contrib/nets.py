@@ -70,7 +70,7 @@ def quantize_net_v2(network, quantized_dtype="auto", quantize_mode="full", quant
     if mode == CUSTOM[0]:
         model = _quantize_with(LayerOutputCollector, traced, data, options)
     else:
-        model = quantize(traced.graph, data if mode != "none" else None, options)
+        model = quantize(traced.graph, data, options)
     tell(logger, model)
     return QuantizedBlock.of(model, traced.names, ctx)
 
@@ -93,7 +93,7 @@ def _quantize_with(collector, traced: Traced, data, options: Options) -> Quantiz
     """quantize_net with the ranges of the caller's own collector."""
     floats, arg_params, aux_params = traced.graph.to_symbol()
     prepared = two_steps.prepare(floats, (arg_params, aux_params), options)
-    two_steps.include(collector, prepared.names)
+    two_steps.include(collector, prepared)
     examples = batches(data, traced.names, num_examples=options.num_calib_examples, data_shapes=options.data_shapes)
     count = watch(floats, {**arg_params, **aux_params}, examples, collector, options.ctx)
     ranges = two_steps.ranges_of(collector, CUSTOM[0], options.quantized_dtype)

@@ -6,8 +6,9 @@ attribute of its first variable, the float symbol and the options; calib_graph s
 saving and loading.
 """
 
+import itertools
 import json
-from typing import Dict, NamedTuple, Tuple
+from typing import Dict, List, NamedTuple, Tuple
 
 from ..api import Options, Plan, convert, make_plan
 from ..calib import CalibTable, graph_hash
@@ -34,13 +35,13 @@ class Prepared(NamedTuple):
     """A network that waits for ranges.
 
     Attributes:
-        names: name that a monitor may report -> key of the tensor.
+        names: key of a tensor -> the names under which a monitor may report it.
     """
 
     graph: Graph
     plan: Plan
     options: Options
-    names: Dict[str, str]
+    names: Dict[str, List[str]]
 
 
 def prepare(sym, params: Tuple[dict, dict], options: Options) -> Prepared:
@@ -58,14 +59,12 @@ def uncalibrated(prepared: Prepared) -> QuantizedModel:
 
 
 def calibrated(prepared: Prepared, ranges: Dict[str, Tuple[float, float]], mode: str, examples: int) -> QuantizedModel:
-    """The int8 network with ranges by monitored name."""
+    """The int8 network with the ranges that stand under the names a monitor reported."""
     need(prepared.names, ranges)
-    by_key: Dict[str, Tuple[float, float]] = {}
-    for name, key in prepared.names.items():
-        if name in ranges:
-            lo, hi = (_number(name, end) for end in ranges[name])
-            old = by_key.get(key, (lo, hi))
-            by_key[key] = min(lo, old[0]), max(hi, old[1])
+    by_key = {}
+    for key, names in prepared.names.items():
+        found = [[_number(name, end) for end in ranges[name]] for name in names if name in ranges]
+        by_key[key] = min(lo for lo, _ in found), max(hi for _, hi in found)
     table = CalibTable(by_key, mode, graph_hash(prepared.plan.floats), examples)
     return convert(prepared.graph, prepared.plan, table, prepared.options)
 
@@ -93,10 +92,15 @@ def ranges_of(collector, mode: str, quantized_dtype: str) -> Dict[str, Tuple[flo
     return dict(post_collect() if post_collect else collector.min_max_dict)
 
 
-def include(collector, names: Dict[str, str]) -> None:
+def wanted(prepared: Prepared) -> List[str]:
+    """Names of the tensors that need a range, all spellings."""
+    return list(dict.fromkeys(itertools.chain.from_iterable(prepared.names.values())))
+
+
+def include(collector, prepared: Prepared) -> None:
     """Tells a caller's own collector which tensors are needed, unless it knows."""
     if isinstance(collector, CalibrationCollector) and collector.include_layers is None:
-        collector.include_layers = list(names)
+        collector.include_layers = wanted(prepared)
 
 
 # -- the plan inside a symbol ------------------------------------------------------------------------------------------
@@ -140,8 +144,11 @@ def prepare_again(qsym, params: Tuple[dict, dict]) -> Prepared:
 # -- names -----------------------------------------------------------------------------------------------------------
 
 
-def tensor_names(sym, floats, graph: Graph, plan: Plan) -> Dict[str, str]:
-    """Monitored name -> tensor key: names in the float symbol first, then those after MXNet's own fusion.
+def tensor_names(sym, floats, graph: Graph, plan: Plan) -> Dict[str, List[str]]:
+    """Tensor key -> names that a monitor may have for it.
+
+    Those are the name in the float symbol, the names of equal nodes (MXNet runs one of them for all), and the names of
+    nodes that MXNet's fusion makes.
 
     Args:
         sym: the symbol as the caller has it.
@@ -150,13 +157,31 @@ def tensor_names(sym, floats, graph: Graph, plan: Plan) -> Dict[str, str]:
         plan: what becomes int8 of `graph`.
     """
     outputs = _output_names(floats)
-    sources = {key: outputs[_original(graph, plan, value)] for key, value in plan.tensors.items()}
-    found = {name: key for key, name in sources.items()}
+    twins = _twins(graph)
+    fused_as: Dict[str, List[str]] = {}
     for fused in (sym, fuse(floats, "MKLDNN"), fuse(floats, "MKLDNN_QUANTIZE")):
         for name, inner in inner_names(fused).items():
-            key = found.get(f"{inner[-1]}_output")
-            if key is not None:
-                found.setdefault(f"{name}_output", key)
+            fused_as.setdefault(f"{inner[-1]}_output", []).append(f"{name}_output")
+    found = {}
+    for key, value in plan.tensors.items():
+        node, index = _original(graph, value)
+        names = [outputs[twin, index] for twin in twins[node]]
+        found[key] = list(dict.fromkeys(names + [other for name in names for other in fused_as.get(name, ())]))
+    return found
+
+
+def _twins(graph: Graph) -> Dict[str, List[str]]:
+    """Node name -> names of all nodes that compute the same, itself included."""
+    classes: Dict[tuple, List[str]] = {}
+    number: Dict[str, int] = {}
+    found = {}
+    for node in graph.nodes:
+        attrs = tuple(sorted((k, v) for k, v in node.attrs.items() if not k.startswith("__")))
+        inputs = tuple((number[v.node.name], v.index) for v in node.inputs)
+        equal = classes.setdefault((node.name,) if node.is_variable else (node.op, attrs, inputs), [])
+        equal.append(node.name)
+        number[node.name] = id(equal)
+        found[node.name] = equal
     return found
 
 
@@ -167,7 +192,7 @@ def _output_names(floats) -> Dict[Tuple[str, int], str]:
     return {(v.node.name, v.index): name for v, name in zip(values, internals.list_outputs())}
 
 
-def _original(graph: Graph, plan: Plan, value: Value) -> Tuple[str, int]:
+def _original(graph: Graph, value: Value) -> Tuple[str, int]:
     """The value of the caller's network that equals `value` of the simplified one."""
     node = value.node
     after = set(folded_names(node))
