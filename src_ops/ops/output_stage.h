@@ -6,9 +6,12 @@
 //     t = fl(fl(acc) * fl(r[c]))
 //     t = fl(t + fl(bias[c] * r[c]))
 //     before_act:  t = fma(fl(residual - sum_zero_point), fl(m), t)      one rounding
-//     act:         relu max(t, 0); clip min(max(t, fl(alpha / out_scale)), fl(beta / out_scale)); leaky t < 0 ? fl(t *
-//     alpha) : t after_act:   t = fma(fl(residual - sum_zero_point), fl(m), t) 8 bit:       clamp(rint(fl(t +
-//     out_zero_point)));   float32: t
+//     act:         relu   max(t, 0)
+//                  clip   min(max(t, fl(act_alpha / out_scale)), fl(act_beta / out_scale))
+//                  leaky  t < 0 ? fl(t * act_alpha) : t
+//     after_act:   t = fma(fl(residual - sum_zero_point), fl(m), t)
+//     8 bit:       clamp(rint(fl(t + out_zero_point)))
+//     float32:     t
 //
 // This is the order of oneDNN 3.2's int8 kernels (brgemm and jit, AVX-512 VNNI, AVX-VNNI and AMX): they multiply, then
 // add the bias as a second rounding, but fuse the residual's multiply and add.
