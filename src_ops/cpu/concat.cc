@@ -41,7 +41,8 @@ class CpuConcat : public Kernel {
       for (size_t k = 0; k < parts_.size(); ++k) {
         const Part& part = parts_[k];
         const uint8_t* src = in[k].as<uint8_t>();
-        for (int64_t o = begin; o < end; ++o) move(part, src + o * part.bytes, dst + o * row_ + part.offset, part.bytes);
+        for (int64_t o = begin; o < end; ++o)
+          move(part, src + o * part.bytes, dst + o * row_ + part.offset, part.bytes);
       }
     });
   }

@@ -28,8 +28,8 @@ constexpr float kRoundToBits = 12582912.0f;  // 1.5 * 2^23
 
 inline float centred(uint8_t q, const Operand& x) { return static_cast<float>((q ^ x.flip) - x.zero_point); }
 
-// Every condition is known when the loop is compiled, so that it becomes straight vector code. The product of two centred
-// values is exact in float32, as it is below 2^24.
+// Every condition is known when the loop is compiled, so that it becomes straight vector code. The product of two
+// centred values is exact in float32, as it is below 2^24.
 template <bool kMul, bool kRepeatB, bool kLeaky, class Out>
 __attribute__((always_inline)) inline void loop(const uint8_t* __restrict a, const uint8_t* __restrict b,
                                                 Out* __restrict dst, int64_t n, const Terms& terms) {
@@ -64,9 +64,9 @@ __attribute__((always_inline)) inline void loop(const uint8_t* __restrict a, con
 }
 
 // One function per combination, each in its own right: clones of templates do not link.
-#define MXQ_ELEMWISE_LOOP(name, mul, repeat_b, leaky, out)                                                      \
-  MXQ_CLONES void name(const uint8_t* a, const uint8_t* b, void* dst, int64_t n, const Terms& terms) {          \
-    loop<mul, repeat_b, leaky>(a, b, static_cast<out*>(dst), n, terms);                                         \
+#define MXQ_ELEMWISE_LOOP(name, mul, repeat_b, leaky, out)                                             \
+  MXQ_CLONES void name(const uint8_t* a, const uint8_t* b, void* dst, int64_t n, const Terms& terms) { \
+    loop<mul, repeat_b, leaky>(a, b, static_cast<out*>(dst), n, terms);                                \
   }
 MXQ_ELEMWISE_LOOP(add_bytes, false, false, false, uint8_t)
 MXQ_ELEMWISE_LOOP(add_floats, false, false, false, float)
@@ -103,8 +103,11 @@ class CpuElemwise : public Kernel {
  public:
   CpuElemwise(const ElemwiseOp& op, const TensorType& a, const TensorType& b)
       : axes_(broadcast_axes(a.shape, b.shape)), float_out_(op.out.dtype == DType::kFloat32) {
-    terms_ = {operand(a.dtype, op.a_zero_point, op.a_multiplier), operand(b.dtype, op.b_zero_point, op.b_multiplier),
-              op.act, static_cast<float>(op.out.zero_point), static_cast<float>(qmin(op.out.dtype)),
+    terms_ = {operand(a.dtype, op.a_zero_point, op.a_multiplier),
+              operand(b.dtype, op.b_zero_point, op.b_multiplier),
+              op.act,
+              static_cast<float>(op.out.zero_point),
+              static_cast<float>(qmin(op.out.dtype)),
               static_cast<float>(qmax(op.out.dtype))};
     const bool mul = op.kind == ElemwiseOp::Kind::kMul;
     if (axes_.a_stride.back() == 0) {  // both operations commute: the input that repeats becomes the second

@@ -65,9 +65,7 @@ class CpuPad : public Kernel {
       std::memset(dst + (before_ + size_) * inner_, op_.value, after_ * inner_);
       return;
     }
-    auto copy = [&](int64_t i) {
-      std::memcpy(dst + i * inner_, src + op_.source(last_, i, size_) * inner_, inner_);
-    };
+    auto copy = [&](int64_t i) { std::memcpy(dst + i * inner_, src + op_.source(last_, i, size_) * inner_, inner_); };
     for (int64_t i = 0; i < before_; ++i) copy(i);
     for (int64_t i = before_ + size_; i < before_ + size_ + after_; ++i) copy(i);
   }

@@ -84,8 +84,8 @@ MXQ_CLONES void sum_rows_loop(const uint8_t* src, ptrdiff_t stride, int64_t rows
       for (; r + 4 <= bottom; r += 4) {
         const uint8_t* s = src + r * stride + at;
         for (int64_t i = 0; i < width; ++i) {
-          sums[i] = static_cast<uint16_t>(sums[i] + (s[i] ^ flip) + (s[stride + i] ^ flip) + (s[2 * stride + i] ^ flip) +
-                                          (s[3 * stride + i] ^ flip));
+          sums[i] = static_cast<uint16_t>(sums[i] + (s[i] ^ flip) + (s[stride + i] ^ flip) +
+                                          (s[2 * stride + i] ^ flip) + (s[3 * stride + i] ^ flip));
         }
       }
       for (; r < bottom; ++r) {

@@ -1,4 +1,5 @@
-// The loops of pooling: down the rows of a window first, over long runs of bytes, then along the columns of what is left.
+// The loops of pooling: down the rows of a window first, over long runs of bytes, then along the columns of what is
+// left.
 #pragma once
 
 #include <cstddef>

@@ -1,5 +1,5 @@
-// A window is a rectangle, so its maximum or sum is that of its columns: each row of the output first goes down the rows
-// of its windows, for whole rows of the input at once, and then along them.
+// A window is a rectangle, so its maximum or sum is that of its columns: each row of the output first goes down the
+// rows of its windows, for whole rows of the input at once, and then along them.
 #include "../ops/pooling.h"
 
 #include <cstring>

@@ -78,7 +78,8 @@ int ConcatOp::converted(int input, int q) const {
 }
 
 OpEntry concat_entry() {
-  return {"mxq_concat", [](const Attrs& attrs) -> std::unique_ptr<Op> { return std::make_unique<ConcatOp>(attrs); },
+  return {"mxq_concat",
+          [](const Attrs& attrs) -> std::unique_ptr<Op> { return std::make_unique<ConcatOp>(attrs); },
           {{"avx", cpu_concat}, {"ref", ref_concat}}};
 }
 

@@ -20,7 +20,8 @@ inline void check_8bit(const std::string& what, DType dtype) {
 // The type of an input is known only after parsing, so its zero point is checked twice.
 inline int get_input_zero_point(const Attrs& attrs, const std::string& key) {
   const int64_t value = attrs.get_int(key, 0);
-  if (value < qmin(DType::kInt8) || value > qmax(DType::kUint8)) attrs.fail(key, "a value of the input's type is accepted");
+  if (value < qmin(DType::kInt8) || value > qmax(DType::kUint8))
+    attrs.fail(key, "a value of the input's type is accepted");
   return static_cast<int>(value);
 }
 
@@ -40,7 +41,9 @@ inline int read_8bit(const Tensor& tensor, int64_t i) {
   return tensor.dtype() == DType::kInt8 ? tensor.as<int8_t>()[i] : tensor.as<uint8_t>()[i];
 }
 
-inline void write_8bit(const Tensor& tensor, int64_t i, int value) { tensor.as<uint8_t>()[i] = static_cast<uint8_t>(value); }
+inline void write_8bit(const Tensor& tensor, int64_t i, int value) {
+  tensor.as<uint8_t>()[i] = static_cast<uint8_t>(value);
+}
 
 // How an operator that computes a value writes it.
 struct OutputType {

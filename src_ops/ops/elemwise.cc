@@ -75,7 +75,8 @@ namespace {
 
 template <ElemwiseOp::Kind kind>
 OpEntry entry(const char* name) {
-  return {name, [](const Attrs& attrs) -> std::unique_ptr<Op> { return std::make_unique<ElemwiseOp>(kind, attrs); },
+  return {name,
+          [](const Attrs& attrs) -> std::unique_ptr<Op> { return std::make_unique<ElemwiseOp>(kind, attrs); },
           {{"avx", cpu_elemwise}, {"ref", ref_elemwise}}};
 }
 

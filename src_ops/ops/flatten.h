@@ -4,7 +4,8 @@
 
 namespace mxq {
 
-// (N, ...) -> (N, K). layout=channels_last: the input is (N, spatial..., C) and the output has the order of (N, C, spatial...).
+// (N, ...) -> (N, K). layout=channels_last: the input is (N, spatial..., C) and the output has the order of (N, C,
+// spatial...).
 class FlattenOp : public MoveOp {
  public:
   explicit FlattenOp(const Attrs& attrs)

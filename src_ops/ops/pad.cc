@@ -54,7 +54,8 @@ int64_t PadOp::source(size_t axis, int64_t at, int64_t size) const {
 }
 
 OpEntry pad_entry() {
-  return {"mxq_pad", [](const Attrs& attrs) -> std::unique_ptr<Op> { return std::make_unique<PadOp>(attrs); },
+  return {"mxq_pad",
+          [](const Attrs& attrs) -> std::unique_ptr<Op> { return std::make_unique<PadOp>(attrs); },
           {{"avx", cpu_pad}, {"ref", ref_pad}}};
 }
 

@@ -9,7 +9,8 @@ namespace {
 constexpr int64_t kMaxWindow = 1 << 23;  // 255 times this still fits int32
 
 // A tuple with a number for each axis of the kernel.
-std::vector<int64_t> get_window(const Attrs& attrs, const std::string& key, size_t rank, int64_t fallback, int64_t least) {
+std::vector<int64_t> get_window(const Attrs& attrs, const std::string& key, size_t rank, int64_t fallback,
+                                int64_t least) {
   const std::vector<int64_t> values = attrs.get_tuple(key, std::vector<int64_t>(rank, fallback));
   bool fits = values.size() == rank;
   for (int64_t v : values) fits = fits && v >= least && v <= (1 << 20);
@@ -38,7 +39,8 @@ PoolingOp::PoolingOp(const Attrs& attrs)
     return;
   }
   const size_t rank = attrs.get_tuple("kernel", {}).size();
-  if (rank != 1 && rank != 2) attrs.fail("kernel", "must be 1 or 2 numbers, such as (3, 3), unless global_pool is True");
+  if (rank != 1 && rank != 2)
+    attrs.fail("kernel", "must be 1 or 2 numbers, such as (3, 3), unless global_pool is True");
   kernel = get_window(attrs, "kernel", rank, 1, 1);
   stride = get_window(attrs, "stride", rank, 1, 1);
   if (convention == Convention::kSame) {
@@ -100,9 +102,9 @@ void PoolingOp::infer_shapes(std::vector<Shape>* in, std::vector<Shape>* shapes)
   const size_t rank = is_global ? data.size() - 2 : kernel.size();
   MXQ_CHECK((data.size() == 3 || data.size() == 4) && data.size() == rank + 2,
             "data has shape " << shape_text(data) << "; accepted are "
-                              << (is_global ? "(N, W, C) and (N, H, W, C)"
-                                            : rank == 1 ? "(N, W, C), as kernel has 1 number"
-                                                        : "(N, H, W, C), as kernel has 2 numbers"));
+                              << (is_global   ? "(N, W, C) and (N, H, W, C)"
+                                  : rank == 1 ? "(N, W, C), as kernel has 1 number"
+                                              : "(N, H, W, C), as kernel has 2 numbers"));
   for (size_t i = 1; i <= rank; ++i) {
     MXQ_CHECK(data[i] != 0, "data has shape " << shape_text(data) << "; its spatial axes must not be empty");
   }

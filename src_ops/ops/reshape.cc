@@ -22,8 +22,9 @@ ReshapeOp::ReshapeOp(const Attrs& attrs)
 
 Shape reshaped(const Shape& from, const std::vector<int64_t>& target) {
   Shape out;
-  size_t at = 0;             // the next dimension of the input
+  size_t at = 0;               // the next dimension of the input
   size_t inferred = SIZE_MAX;  // where in the output -1 stands
+  size_t inferred_code = 0;    // and where in the target
   auto next = [&](const char* code) {
     MXQ_CHECK(at < from.size(), "attribute shape=" << shape_text(target) << ": code " << code
                                                    << " asks for more dimensions than data of shape "
@@ -37,6 +38,7 @@ Shape reshaped(const Shape& from, const std::vector<int64_t>& target) {
     } else if (code == -1) {
       MXQ_CHECK(inferred == SIZE_MAX, "attribute shape=" << shape_text(target) << ": only one -1 is accepted");
       inferred = out.size();
+      inferred_code = i;
       out.push_back(1);
       ++at;
     } else if (code == -2) {
@@ -67,12 +69,20 @@ Shape reshaped(const Shape& from, const std::vector<int64_t>& target) {
   for (int64_t d : from) total = product(total, d);
   for (int64_t d : out) rest = product(rest, d);
   if (inferred != SIZE_MAX) {
-    out[inferred] = total < 0 || rest <= 0 ? -1 : total / rest;
-    rest = product(rest, out[inferred]);
+    const int64_t size = total < 0 || rest <= 0 ? -1 : total / rest;
+    // Behind -2 or -4 the positions differ, and MXNet writes the size where the code stands. That is followed where it
+    // gives a shape that fits; else the size belongs where the code says.
+    if (inferred_code < out.size() && (size < 0 || out[inferred_code] == 1)) {
+      out[inferred_code] = size;
+      if (size < 0) out[inferred] = -1;
+    } else {
+      out[inferred] = size;
+    }
+    rest = product(rest, size);
   }
-  MXQ_CHECK(total < 0 || rest < 0 || total == rest, "data of shape " << shape_text(from) << " does not fit attribute shape="
-                                                                     << shape_text(target) << ", which gives "
-                                                                     << shape_text(out));
+  MXQ_CHECK(total < 0 || rest < 0 || total == rest,
+            "data of shape " << shape_text(from) << " does not fit attribute shape=" << shape_text(target)
+                             << ", which gives " << shape_text(out));
   return out;
 }
 

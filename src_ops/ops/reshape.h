@@ -4,8 +4,8 @@
 
 namespace mxq {
 
-// MXNet's reshape with its special codes 0, -1, -2, -3, -4. layout=channels_last: the input is (N, spatial..., C); it is
-// brought into the order of (N, C, spatial...) first, and the target is meant for that.
+// MXNet's reshape with its special codes 0, -1, -2, -3, -4. layout=channels_last: the input is (N, spatial..., C); it
+// is brought into the order of (N, C, spatial...) first, and the target is meant for that.
 class ReshapeOp : public MoveOp {
  public:
   explicit ReshapeOp(const Attrs& attrs);

@@ -67,9 +67,9 @@ void SliceOp::infer_shapes(std::vector<Shape>* in, std::vector<Shape>* out) cons
   for (size_t i = 0; i < begin.size(); ++i) {
     if (data[i] < 0) continue;
     shape[i] = range(i, data[i]).count;
-    MXQ_CHECK(shape[i] > 0, "begin, end and step select nothing on axis " << i << " of data of shape "
-                                                                          << shape_text(data)
-                                                                          << "; MXNet has no empty arrays");
+    MXQ_CHECK(shape[i] > 0, "begin, end and step select nothing on axis "
+                                << i << " of data of shape " << shape_text(data)
+                                << "; a result without values is not accepted");
   }
   (*out)[0] = shape;
 }

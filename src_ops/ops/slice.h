@@ -4,7 +4,8 @@
 
 namespace mxq {
 
-// data[begin:end:step] by axis as Python and MXNet have it: None, negative positions and steps, positions past the ends.
+// data[begin:end:step] by axis as Python and MXNet have it: None, negative positions and steps, positions past the
+// ends.
 class SliceOp : public MoveOp {
  public:
   struct Bound {

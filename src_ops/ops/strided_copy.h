@@ -10,7 +10,8 @@
 
 namespace mxq {
 
-// dst[dst_stride . i] = src[src_offset + src_stride . i] for every index i below `size`. Bytes; the last axis is innermost.
+// dst[dst_stride . i] = src[src_offset + src_stride . i] for every index i below `size`. Bytes; the last axis is
+// innermost.
 struct StridedCopy {
   std::vector<int64_t> size, src_stride, dst_stride;
   int64_t src_offset = 0;

@@ -13,8 +13,8 @@ std::vector<int64_t> TransposeOp::order(size_t rank) const {
   for (int64_t axis : axes) {
     const int64_t at = axis < 0 ? axis + n : axis;
     const bool is_new = axes.size() == rank && at >= 0 && at < n && !seen[at];
-    MXQ_CHECK(is_new, "attribute axes=" << shape_text(axes) << ": must name each of the " << rank
-                                        << " axes of data once");
+    MXQ_CHECK(is_new,
+              "attribute axes=" << shape_text(axes) << ": must name each of the " << rank << " axes of data once");
     seen[at] = true;
     out.push_back(at);
   }
