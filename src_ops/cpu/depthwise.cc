@@ -9,27 +9,32 @@
 namespace mxq {
 namespace {
 
-constexpr int64_t kChannels = 64;  // accumulators that a pass over the taps keeps close
-
 // weights[m][tap][c] of output channel c * multiplier + m
 struct DepthwisePacked : Packed {
   std::vector<int16_t> weights;
 };
 
+// kCount channels whose accumulators stay in registers over all taps: the count must be a constant for that.
+template <int kCount, class T>
+inline __attribute__((always_inline)) void sum_block(const T* const* x, const int16_t* const* w, int64_t taps,
+                                                     int64_t first, int zero_point, int32_t* acc) {
+  int32_t sum[kCount] = {};
+  for (int64_t t = 0; t < taps; ++t) {
+    const T* __restrict__ xt = x[t] + first;
+    const int16_t* __restrict__ wt = w[t] + first;
+    for (int c = 0; c < kCount; ++c) sum[c] += (xt[c] - zero_point) * wt[c];
+  }
+  for (int c = 0; c < kCount; ++c) acc[first + c] = sum[c];
+}
+
 // acc[c] = SUM_tap (x[tap][c] - zero_point) * w[tap][c]
 template <class T>
 inline __attribute__((always_inline)) void sum_taps(const T* const* x, const int16_t* const* w, int64_t taps,
                                                     int64_t channels, int zero_point, int32_t* acc) {
-  for (int64_t first = 0; first < channels; first += kChannels) {
-    const int64_t n = std::min(kChannels, channels - first);
-    int32_t sum[kChannels] = {};
-    for (int64_t t = 0; t < taps; ++t) {
-      const T* xt = x[t] + first;
-      const int16_t* wt = w[t] + first;
-      for (int64_t c = 0; c < n; ++c) sum[c] += (xt[c] - zero_point) * wt[c];
-    }
-    std::copy(sum, sum + n, acc + first);
-  }
+  int64_t c = 0;
+  for (; c + 32 <= channels; c += 32) sum_block<32>(x, w, taps, c, zero_point, acc);
+  for (; c + 8 <= channels; c += 8) sum_block<8>(x, w, taps, c, zero_point, acc);
+  for (; c < channels; ++c) sum_block<1>(x, w, taps, c, zero_point, acc);
 }
 
 MXQ_CLONES void sum_taps_u8(const uint8_t* const* x, const int16_t* const* w, int64_t taps, int64_t channels,
