@@ -1,14 +1,14 @@
 """quantize_net: a Gluon HybridBlock in, an int8 SymbolBlock out."""
 
 import warnings
-from typing import Mapping, Optional, Sequence, Tuple
+from typing import Dict, Mapping, Optional, Sequence, Tuple
 
 import mxnet as mx
 
 from .api import Options, quantize_graph
 from .calib import CalibTable
 from .errors import ConfigError, nearest
-from .files import save_model
+from .files import save_model, write_atomically
 from .graph import Graph
 from .model import QuantizedModel
 from .report import Report
@@ -61,10 +61,21 @@ class QuantizedBlock(mx.gluon.SymbolBlock):
         ``mx.model.load_checkpoint`` after ``import mxq``. `remove_amp_cast` changes nothing: there are no such casts.
         """
         auxiliary = set(self.symbol.list_auxiliary_states())
-        arrays = {name: p.data(p.list_ctx()[0]) for name, p in self.collect_params().items()}
+        arrays = self._arrays()
         arg_params = {name: array for name, array in arrays.items() if name not in auxiliary}
         aux_params = {name: array for name, array in arrays.items() if name in auxiliary}
         save_model(path, self.symbol, arg_params, aux_params, epoch=epoch)
+
+    def save_parameters(self, filename: str, deduplicate: bool = False) -> None:
+        """Writes the parameters under their whole names, for load_parameters of any SymbolBlock of this symbol.
+
+        MXNet's own drops what all names begin with, and its load_parameters then does not find them. `deduplicate`
+        changes nothing: the block has each parameter once.
+        """
+        write_atomically(filename, lambda path: mx.nd.save(path, self._arrays()))
+
+    def _arrays(self) -> Dict[str, mx.nd.NDArray]:
+        return {name: p.data(p.list_ctx()[0]) for name, p in self.collect_params().items()}
 
 
 def quantize_net(

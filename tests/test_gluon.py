@@ -1,0 +1,392 @@
+"""quantize_net: one answer in every way a Gluon network runs, and the caller's network left alone."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+
+import mxnet as mx
+import numpy as np
+from mxnet.gluon import nn
+from parameterized import parameterized
+
+import mxq
+
+from . import blocks
+from .networks import batch, fill, forward
+from .realdata import REPO
+
+MODES = [
+    {},
+    {"static_alloc": True},
+    {"static_alloc": True, "static_shape": True},
+]
+IMAGES = blocks.images((24, 3, 12, 10))
+
+
+def _refused(call, *parts, error=mxq.ConfigError):
+    try:
+        call()
+    except error as caught:
+        for part in parts:
+            assert part in str(caught), f"{part!r} not in {caught}"
+        return
+    raise AssertionError(f"{error.__name__} was not raised")
+
+
+def _quantized(net=None, **options):
+    return mxq.quantize_net(blocks.trained() if net is None else net, IMAGES, **options)
+
+
+def test_result_is_close_to_float_and_truly_int8():
+    net = blocks.trained()
+    block = _quantized(net)
+    data = mx.nd.array(IMAGES)
+    assert isinstance(block, mx.gluon.SymbolBlock)
+    assert blocks.sqnr(net(data).asnumpy(), block(data).asnumpy()) > 25
+    dtypes = {name: np.dtype(p.dtype).name for name, p in block.collect_params().items()}
+    assert all(dtype == "int8" for name, dtype in dtypes.items() if name.endswith("weight_quantize"))
+    assert all(dtype == "int32" for name, dtype in dtypes.items() if name.endswith("bias_quantize"))
+    assert {"int8", "int32", "float32"} == set(dtypes.values())
+    assert block.report.count("float") == 0 and block.report.count("int8") >= 8
+    assert isinstance(block.table, mxq.CalibTable) and block.table.num_examples == len(IMAGES)
+
+
+def test_every_way_to_run_gives_the_same_numbers():
+    block = _quantized()
+    inputs = [blocks.images(shape, i) for i, shape in enumerate([(4, 3, 12, 10), (1, 3, 12, 10), (3, 3, 17, 9)])]
+    expected = [block(mx.nd.array(x)).asnumpy() for x in inputs]
+    model = (block.symbol, *_params_of(block))
+    for x, y in zip(inputs, expected):
+        assert np.array_equal(forward(model, {"data": x})[0], y)
+    for mode in MODES:
+        block.hybridize(**mode)
+        for _ in range(2):  # shapes come back after others
+            for x, y in zip(inputs, expected):
+                assert np.array_equal(block(mx.nd.array(x)).asnumpy(), y), mode
+
+
+def _params_of(block):
+    arrays = {name: p.data() for name, p in block.collect_params().items()}
+    auxiliary = block.symbol.list_auxiliary_states()
+    return (
+        {name: array for name, array in arrays.items() if name not in auxiliary},
+        {name: array for name, array in arrays.items() if name in auxiliary},
+    )
+
+
+def test_export_save_and_load_keep_the_numbers():
+    block = _quantized()
+    x = mx.nd.array(IMAGES[:5])
+    expected = block(x).asnumpy()
+    with tempfile.TemporaryDirectory() as folder:
+        prefix = os.path.join(folder, "net")
+        block.export(prefix, epoch=3)
+        imported = mx.gluon.SymbolBlock.imports(f"{prefix}-symbol.json", ["data"], f"{prefix}-0003.params")
+        assert np.array_equal(imported(x).asnumpy(), expected)
+        imported.hybridize(static_alloc=True, static_shape=True)
+        imported(x)
+        imported.export(os.path.join(folder, "again"))  # MXNet's own export
+        sym, args, aux = mx.model.load_checkpoint(os.path.join(folder, "again"), 0)
+        assert np.array_equal(forward((sym, args, aux), {"data": IMAGES[:5]})[0], expected)
+
+        block.save_parameters(os.path.join(folder, "net.params"))
+        empty = mx.gluon.SymbolBlock.imports(f"{prefix}-symbol.json", ["data"])
+        empty.load_parameters(os.path.join(folder, "net.params"))
+        assert np.array_equal(empty(x).asnumpy(), expected)
+
+        sym, args, aux = mx.model.load_checkpoint(prefix, 3)
+        module = mx.mod.Module(sym, label_names=None)
+        module.bind([("data", x.shape)], for_training=False)
+        module.set_params(args, aux)
+        module.forward(mx.io.DataBatch([x]), is_train=False)
+        assert np.array_equal(module.get_outputs()[0].asnumpy(), expected)
+
+
+def test_export_without_a_forward_has_all_parameters_and_changed_ones():
+    block = _quantized()
+    name = next(n for n in block.collect_params() if n.endswith("bias_quantize"))
+    changed = block.collect_params()[name].data() + 7
+    block.collect_params()[name].set_data(changed)
+    with tempfile.TemporaryDirectory() as folder:
+        block.export(os.path.join(folder, "net"))
+        sym, args, aux = mx.model.load_checkpoint(os.path.join(folder, "net"), 0)
+        assert set(args) | set(aux) == set(block.collect_params())
+        assert args[name].dtype == np.int32 and np.array_equal(args[name].asnumpy(), changed.asnumpy())
+
+
+def test_runs_in_a_new_process_that_imports_mxq():
+    block = _quantized()
+    code = """
+import sys
+import mxnet as mx, numpy as np
+import mxq
+folder = sys.argv[1]
+x = mx.nd.array(np.load(folder + "/x.npy"))
+net = mx.gluon.SymbolBlock.imports(folder + "/net-symbol.json", ["data"], folder + "/net-0000.params")
+results = [net(x)]
+for mode in ({}, {"static_alloc": True}, {"static_alloc": True, "static_shape": True}):
+    net.hybridize(**mode)
+    results += [net(x), net(x)]
+np.save(folder + "/y.npy", np.stack([r.asnumpy() for r in results]))
+"""
+    with tempfile.TemporaryDirectory() as folder:
+        block.export(os.path.join(folder, "net"))
+        np.save(os.path.join(folder, "x.npy"), IMAGES[:3])
+        environment = dict(os.environ, PYTHONPATH=REPO)
+        command = [sys.executable, "-c", code, folder]
+        done = subprocess.run(command, env=environment, stderr=subprocess.PIPE, timeout=300)
+        assert done.returncode == 0, done.stderr.decode()
+        found = np.load(os.path.join(folder, "y.npy"))
+    expected = block(mx.nd.array(IMAGES[:3])).asnumpy()
+    assert len(found) == 7 and all(np.array_equal(y, expected) for y in found)
+
+
+def test_int8_network_without_mxq_says_so():
+    block = _quantized()
+    code = "import sys, mxnet as mx\nmx.gluon.SymbolBlock.imports(sys.argv[1], ['data'])"
+    with tempfile.TemporaryDirectory() as folder:
+        block.export(os.path.join(folder, "net"))
+        path = os.path.join(folder, "net-symbol.json")
+        done = subprocess.run([sys.executable, "-c", code, path], stderr=subprocess.PIPE, timeout=300, cwd=folder)
+    assert done.returncode == 1  # MXNet's own error, no crash
+    assert "mxq_" in done.stderr.decode()
+
+
+@parameterized.expand([(False, {}), *[(True, mode) for mode in MODES]])
+def test_the_network_of_the_caller_stays_as_it_is(hybridized, mode):
+    net = blocks.trained()
+    if hybridized:
+        net.hybridize(**mode)
+    x = mx.nd.array(IMAGES[:4])
+    before = net(x).asnumpy()
+    names = list(net.collect_params())
+    arrays = {n: p.data().asnumpy() for n, p in net.collect_params().items()}
+    gradients = {n: p.grad_req for n, p in net.collect_params().items()}
+    active = [child._active for child in net._children.values()]
+    block = mxq.quantize_net(net, IMAGES, exclude_operators=["Pooling"])
+    block(x)
+    assert list(net.collect_params()) == names
+    assert {n: p.grad_req for n, p in net.collect_params().items()} == gradients
+    assert all(np.array_equal(p.data().asnumpy(), arrays[n]) for n, p in net.collect_params().items())
+    assert net._active == hybridized and [child._active for child in net._children.values()] == active
+    assert np.array_equal(net(x).asnumpy(), before)
+    with mx.autograd.record():  # it still trains
+        net(x).sum().backward()
+    assert any(p.grad().asnumpy().any() for p in net.collect_params().values() if p.grad_req != "null")
+
+
+def test_quantizing_twice_gives_the_same_names_and_numbers():
+    net = blocks.trained()
+    first, second = _quantized(net), _quantized(net)
+    assert first.symbol.tojson() == second.symbol.tojson()
+    assert mx.sym.Activation(mx.sym.var("x"), act_type="relu").name.startswith("activation")
+    x = mx.nd.array(IMAGES[:2])
+    assert np.array_equal(first(x).asnumpy(), second(x).asnumpy())
+
+
+def test_node_names_are_those_of_net_export():
+    net = blocks.trained()
+    net.hybridize()
+    net(mx.nd.array(IMAGES[:1]))
+    with tempfile.TemporaryDirectory() as folder:
+        net.export(os.path.join(folder, "float"))
+        exported = mx.sym.load(os.path.join(folder, "float-symbol.json"))
+    names = [n["name"] for n in json.loads(exported.tojson())["nodes"] if n["op"] != "null"]
+    assert [row.node for row in _quantized(net).report] == names
+
+
+@parameterized.expand([("calibration data",), ("data_shapes",)])
+def test_shapes_that_wait_for_data_are_found(source):
+    net = blocks.initialized(blocks.classifier())
+    if source == "data_shapes":
+        block = mxq.quantize_net(net, calib_mode="none", data_shapes=[(1, 3, 12, 10)])
+    else:
+        block = mxq.quantize_net(net, IMAGES)
+    x = mx.nd.array(IMAGES)
+    assert blocks.sqnr(net(x).asnumpy(), block(x).asnumpy()) > 20
+
+
+def test_a_generator_is_calibration_data_too_and_loses_nothing():
+    parts = [IMAGES[i : i + 5] for i in range(0, 24, 5)]
+    for net in (blocks.trained(), blocks.initialized(blocks.classifier())):
+        block = mxq.quantize_net(net, (mx.nd.array(part) for part in parts), calib_mode="minmax")
+        assert block.table.num_examples == 24
+        assert block.table.range("data") == (float(IMAGES.min()), float(IMAGES.max()))
+
+
+@parameterized.expand([("no label",), ("label",), ("iterator",)])
+def test_loaders_with_and_without_labels(kind):
+    labels = np.arange(len(IMAGES), dtype=np.float32)
+    net = blocks.trained()
+    expected = mxq.quantize_net(net, IMAGES, calib_mode="minmax").table
+    if kind == "iterator":
+        data = mx.io.NDArrayIter(IMAGES, labels, batch_size=7)
+    else:
+        dataset = mx.gluon.data.ArrayDataset(IMAGES, labels) if kind == "label" else mx.gluon.data.ArrayDataset(IMAGES)
+        data = mx.gluon.data.DataLoader(dataset, 7)
+    assert mxq.quantize_net(net, data, calib_mode="minmax").table == expected
+
+
+def _two_inputs():
+    net = blocks.initialized(blocks.TwoInputs(prefix="two_"))
+    x, y = blocks.images((6, 3, 8, 8)), blocks.images((6, 1, 8, 8), 1)
+    return net, x, y
+
+
+def test_several_inputs_and_nested_outputs():
+    net, x, y = _two_inputs()
+    block = mxq.quantize_net(net, (x, y))
+    assert block.input_names == ("data0", "data1")
+    outputs = block(mx.nd.array(x), mx.nd.array(y))
+    logits, (a, (b, parts)) = net(mx.nd.array(x), mx.nd.array(y))
+    expected = [logits, a, b, *parts]
+    assert len(outputs) == len(expected) == 5  # left to right
+    for have, want in zip(outputs, expected):
+        assert have.shape == want.shape and blocks.sqnr(want.asnumpy(), have.asnumpy()) > 20
+    before = [o.asnumpy() for o in outputs]
+    for mode in MODES:
+        block.hybridize(**mode)
+        again = block(mx.nd.array(x), mx.nd.array(y))
+        assert all(np.array_equal(p.asnumpy(), q) for p, q in zip(again, before))
+    with tempfile.TemporaryDirectory() as folder:
+        block.export(os.path.join(folder, "two"))
+        loaded = mx.gluon.SymbolBlock.imports(
+            os.path.join(folder, "two-symbol.json"), ["data0", "data1"], os.path.join(folder, "two-0000.params")
+        )
+        again = loaded(mx.nd.array(x), mx.nd.array(y))
+        assert all(np.array_equal(p.asnumpy(), q) for p, q in zip(again, before))
+
+
+def test_several_inputs_from_a_loader_with_labels():
+    net, x, y = _two_inputs()
+    loader = mx.gluon.data.DataLoader(mx.gluon.data.ArrayDataset(x, y, np.zeros(6, np.float32)), 2)
+    block = mxq.quantize_net(net, loader, calib_mode="minmax")
+    assert block.table.range("data1") == (float(y.min()), float(y.max()))
+
+
+def test_an_optional_input_is_left_out():
+    net = blocks.initialized(blocks.OptionalInput())
+    block = mxq.quantize_net(net, IMAGES)
+    assert block.input_names == ("data",)
+    assert blocks.sqnr(net(mx.nd.array(IMAGES)).asnumpy(), block(mx.nd.array(IMAGES)).asnumpy()) > 25
+
+
+def test_data_shapes_say_how_many_inputs_there_are():
+    net = blocks.initialized(blocks.OptionalInput())
+    block = mxq.quantize_net(net, calib_mode="none", data_shapes=[(2, 3, 8, 8), (1, 4, 1, 1)])
+    assert block.input_names == ("data0", "data1")
+
+
+def test_symbol_blocks_are_networks_too():
+    left = mx.sym.var("left")
+    heads = [mx.sym.Convolution(left, kernel=(3, 3), num_filter=4, name=name) for name in ("a", "b")]
+    sym, args, aux, shapes = fill(mx.sym.Group(heads), {"left": (2, 3, 8, 8)})
+    net = mx.gluon.SymbolBlock(sym, [mx.sym.var("left")])
+    for name, parameter in net.collect_params().items():
+        parameter.initialize(ctx=mx.cpu())
+        parameter.set_data({**args, **aux}[name])
+    data = batch(shapes)["left"]
+    block = mxq.quantize_net(net, data)
+    for have, want in zip(block(mx.nd.array(data)), net(mx.nd.array(data))):
+        assert blocks.sqnr(want.asnumpy(), have.asnumpy()) > 25
+
+
+def test_block_called_twice_shares_its_weight():
+    class Twice(mx.gluon.HybridBlock):
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            with self.name_scope():
+                self.conv = nn.Conv2D(3, 3, padding=1, activation="relu")
+
+        def hybrid_forward(self, F, x):
+            return self.conv(self.conv(x))
+
+    net = blocks.initialized(Twice())
+    block = mxq.quantize_net(net, IMAGES)
+    assert blocks.sqnr(net(mx.nd.array(IMAGES)).asnumpy(), block(mx.nd.array(IMAGES)).asnumpy()) > 20
+    weights = [n for n in block.collect_params() if n.endswith("weight_quantize")]
+    assert len(weights) == 1
+
+
+def test_raw_pixels_with_normalization_inside():
+    net = blocks.trained()
+    pixels = np.random.RandomState(3).randint(0, 256, (16, 3, 12, 10)).astype(np.uint8)
+    mean, std = (120.0, 110.0, 100.0), (60.0, 50.0, 55.0)
+    block = mxq.quantize_net(net, pixels, mean=mean, std=std, input_dtype="uint8")
+    normal = (pixels - np.float32(mean).reshape(3, 1, 1)) / np.float32(std).reshape(3, 1, 1)
+    want = net(mx.nd.array(normal)).asnumpy()
+    have = block(mx.nd.array(pixels, dtype="uint8")).asnumpy()
+    assert blocks.sqnr(want, have) > 25
+    block.hybridize(static_alloc=True, static_shape=True)
+    assert np.array_equal(block(mx.nd.array(pixels, dtype="uint8")).asnumpy(), have)
+
+
+@parameterized.expand(
+    [
+        ("exclude_layers", ["classifier_conv0_fwd"]),
+        ("exclude_layers_match", ["conv0", "dense"]),
+        ("exclude_operators", ["Convolution"]),
+    ]
+)
+def test_exclusions_stay_float_with_their_parameters(argument, value):
+    net = blocks.trained()
+    given = list(value)
+    block = _quantized(net, **{argument: given})
+    assert given == value
+    rows = {row.node: row for row in block.report}
+    assert rows["classifier_conv0_fwd"].precision == "float"
+    assert "excluded" in rows["classifier_conv0_fwd"].reason
+    assert "classifier_conv0_weight" in block.collect_params()
+    assert rows["classifier_dense0_fwd"].precision == ("int8" if argument != "exclude_layers_match" else "float")
+    x = mx.nd.array(IMAGES)
+    assert blocks.sqnr(net(x).asnumpy(), block(x).asnumpy()) > 25
+
+
+def test_nothing_quantizable_comes_back_with_the_same_numbers():
+    net = nn.HybridLambda("softmax")
+    block = mxq.quantize_net(net, blocks.images((4, 7)))
+    x = mx.nd.array(blocks.images((4, 7)))
+    assert block.report.count("int8") == 0
+    assert np.array_equal(block(x).asnumpy(), net(x).asnumpy())
+
+
+# -- what is refused -------------------------------------------------------------------------------------------------
+
+
+def test_exclusions_that_match_nothing_are_refused_with_the_nearest_name():
+    net = blocks.trained()
+    for argument, value, hint in (
+        ("exclude_layers", "classifier_conv0_fw", "classifier_conv0_fwd"),
+        ("exclude_layers_match", "classifier_conv0_fwdd", "classifier_conv0_fwd"),
+        ("exclude_operators", "Convolutoin", "Convolution"),
+    ):
+        _refused(lambda a=argument, v=value: _quantized(net, **{a: [v]}), argument, value, hint)
+        _refused(lambda a=argument, v=value: _quantized(net, **{a: v}), argument, "list")
+        _refused(lambda a=argument: _quantized(net, **{a: [3]}), argument, "3")
+
+
+def test_networks_that_cannot_be_quantized_say_why():
+    _refused(lambda: mxq.quantize_net(blocks.classifier(), IMAGES), "initialize")
+    _refused(lambda: mxq.quantize_net(blocks.Shaped(), IMAGES), "cannot be traced")
+    _refused(lambda: mxq.quantize_net(nn.Sequential(), IMAGES), "Sequential", "HybridBlock")
+    _refused(lambda: mxq.quantize_net("resnet", IMAGES), "str")
+    waiting = blocks.initialized(blocks.classifier())
+    _refused(lambda: mxq.quantize_net(waiting, calib_mode="none"), "data_shapes")
+    _refused(lambda: mxq.quantize_net(waiting, blocks.images((4, 12))), "(1, 12)")
+
+
+def test_bad_options_and_data_say_what_is_accepted():
+    net = blocks.trained()
+    _refused(lambda: _quantized(net, calib_mod="mse"), "calib_mod", "calib_mode")
+    _refused(lambda: _quantized(net, data_names=["x"]), "data_names")
+    _refused(lambda: _quantized(net, calib_mode="kl"), "kl", "entropy")
+    _refused(lambda: mxq.quantize_net(net), "calib_data")
+    _refused(lambda: mxq.quantize_net(net, []), "empty", error=mxq.CalibrationError)
+    _refused(lambda: mxq.quantize_net(net, np.full((4, 3, 12, 10), np.nan, "float32")), "nan", error=ValueError)
+    _refused(lambda: mxq.quantize_net(net, blocks.images((4, 5, 12, 10))), "5", error=mxq.MXQError)
+    two, x, y = _two_inputs()
+    _refused(lambda: mxq.quantize_net(two, x), "2 inputs", error=mxq.CalibrationError)
+    for shapes in ("(1, 3, 8, 8)", [], [("x",)], {"image": (1, 3, 8, 8)}, 7):
+        _refused(lambda s=shapes: mxq.quantize_net(net, IMAGES, data_shapes=s), "data_shapes")
