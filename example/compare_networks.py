@@ -115,7 +115,8 @@ def processor() -> str:
                     flags = value.split()
                     break
     features = [name for name in ("avx2", "avx512f", "avx_vnni", "avx512_vnni", "amx_int8") if name in flags]
-    return f"{model}, {len(os.sched_getaffinity(0))} cores, {' '.join(features) or 'no AVX2'}"
+    cores, threads = len(os.sched_getaffinity(0)), mxq.native.info()["cpu"]["threads"]
+    return f"{model}, {cores} cores, {threads} thread{'s'[: threads > 1]}, {' '.join(features) or 'no AVX2'}"
 
 
 def draw(rows: list, path: str, caption: str) -> None:

@@ -81,7 +81,7 @@ def train(net: nn.HybridBlock, images: np.ndarray, labels: np.ndarray, *, epochs
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", help="folder for both networks (default: a temporary one)")
-    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--rounds", type=int, default=9, help="rounds of the speed comparison")
     options = parser.parse_args()
     logging.basicConfig(level=logging.WARNING)
