@@ -13,8 +13,8 @@ import numpy as np
 
 from ..errors import CalibrationError
 
-#: A histogram that would grow beyond so many times its bins merges bins instead.
-_MAX_GROWTH = 4
+#: A histogram that would grow beyond so many bins merges bins instead: four times what it starts with.
+_MAX_BINS = 4 * 8001
 
 Hist = Tuple[np.ndarray, np.ndarray, float, float, float]
 
@@ -135,13 +135,13 @@ def combine_histogram(old_hist: Hist, arr, new_min, new_max, new_th) -> Hist:
     if new_th <= old_th:
         added, _ = _histogram(arr, bins, old_th)
         return hist + added, edges, low, high, old_th
-    if not old_th:  # zeros only: they belong to the bin in the middle
+    if new_th >= old_th * bins:  # what was seen so far, perhaps zeros only, belongs to the bin in the middle
         added, edges = _histogram(arr, bins, new_th)
         added[bins // 2] += hist.sum()
         return added, edges, low, high, new_th
     step = 2 * old_th / bins
     increased = int((new_th - old_th) // step + 1)
-    if 2 * increased + bins > _MAX_GROWTH * bins:
+    if 2 * increased + bins > max(_MAX_BINS, bins):
         hist, step = _coarser(hist, step, new_th)
         increased = max(int(np.ceil((new_th - len(hist) / 2 * step) / step)), 0)
     th = (len(hist) / 2 + increased) * step
