@@ -5,23 +5,12 @@
 #include <utility>
 
 #include "clones.h"
+#include "elemwise_avx512.h"
+#include "isa.h"
 #include "parallel.h"
 
 namespace mxq {
 namespace {
-
-// Bytes of both types are read as uint8: an int8 with its top bit flipped is the value plus 128.
-struct Operand {
-  uint8_t flip;
-  int zero_point;
-  float multiplier;
-};
-
-struct Terms {
-  Operand a, b;
-  Activation act;
-  float zero_point, lo, hi;  // of an 8-bit output
-};
 
 // Adding this to a float of small absolute value leaves its nearest integer (half to even) in the low mantissa bits.
 constexpr float kRoundToBits = 12582912.0f;  // 1.5 * 2^23
@@ -32,8 +21,10 @@ inline float centred(uint8_t q, const Operand& x) { return static_cast<float>((q
 // centred values is exact in float32, as it is below 2^24.
 template <bool kMul, bool kRepeatB, bool kLeaky, class Out>
 __attribute__((always_inline)) inline void loop(const uint8_t* __restrict a, const uint8_t* __restrict b,
-                                                Out* __restrict dst, int64_t n, const Terms& terms) {
-  const Terms p = terms;
+                                                Out* __restrict dst, int64_t n, const ElemwiseTerms& terms) {
+  const ElemwiseTerms p = terms;
+  const float zero_point = static_cast<float>(p.zero_point);
+  const float lo = static_cast<float>(qmin(p.out_type)), hi = static_cast<float>(qmax(p.out_type));
   const float first_b = centred(b[0], p.b) * p.b.multiplier;
   for (int64_t i = 0; i < n; ++i) {
     const float x = centred(a[i], p.a);
@@ -52,9 +43,9 @@ __attribute__((always_inline)) inline void loop(const uint8_t* __restrict a, con
     if (sizeof(Out) == sizeof(float)) {
       dst[i] = static_cast<Out>(t);
     } else {
-      t = t + p.zero_point;
-      t = t > p.lo ? t : p.lo;
-      t = t < p.hi ? t : p.hi;
+      t = t + zero_point;
+      t = t > lo ? t : lo;
+      t = t < hi ? t : hi;
       const float shifted = t + kRoundToBits;
       int32_t bits;
       std::memcpy(&bits, &shifted, sizeof(bits));
@@ -64,9 +55,9 @@ __attribute__((always_inline)) inline void loop(const uint8_t* __restrict a, con
 }
 
 // One function per combination, each in its own right: clones of templates do not link.
-#define MXQ_ELEMWISE_LOOP(name, mul, repeat_b, leaky, out)                                             \
-  MXQ_CLONES void name(const uint8_t* a, const uint8_t* b, void* dst, int64_t n, const Terms& terms) { \
-    loop<mul, repeat_b, leaky>(a, b, static_cast<out*>(dst), n, terms);                                \
+#define MXQ_ELEMWISE_LOOP(name, mul, repeat_b, leaky, out)                                                     \
+  MXQ_CLONES void name(const uint8_t* a, const uint8_t* b, void* dst, int64_t n, const ElemwiseTerms& terms) { \
+    loop<mul, repeat_b, leaky>(a, b, static_cast<out*>(dst), n, terms);                                        \
   }
 MXQ_ELEMWISE_LOOP(add_bytes, false, false, false, uint8_t)
 MXQ_ELEMWISE_LOOP(add_floats, false, false, false, float)
@@ -86,9 +77,8 @@ MXQ_ELEMWISE_LOOP(mul_repeated_leaky_bytes, true, true, true, uint8_t)
 MXQ_ELEMWISE_LOOP(mul_repeated_leaky_floats, true, true, true, float)
 #undef MXQ_ELEMWISE_LOOP
 
-using Loop = void (*)(const uint8_t*, const uint8_t*, void*, int64_t, const Terms&);
 // [multiplication][b repeats][leaky][float32 output]
-constexpr Loop kLoops[2][2][2][2] = {
+constexpr ElemwiseLoop kLoops[2][2][2][2] = {
     {{{add_bytes, add_floats}, {add_leaky_bytes, add_leaky_floats}},
      {{add_repeated_bytes, add_repeated_floats}, {add_repeated_leaky_bytes, add_repeated_leaky_floats}}},
     {{{mul_bytes, mul_floats}, {mul_leaky_bytes, mul_leaky_floats}},
@@ -103,12 +93,8 @@ class CpuElemwise : public Kernel {
  public:
   CpuElemwise(const ElemwiseOp& op, const TensorType& a, const TensorType& b)
       : axes_(broadcast_axes(a.shape, b.shape)), float_out_(op.out.dtype == DType::kFloat32) {
-    terms_ = {operand(a.dtype, op.a_zero_point, op.a_multiplier),
-              operand(b.dtype, op.b_zero_point, op.b_multiplier),
-              op.act,
-              static_cast<float>(op.out.zero_point),
-              static_cast<float>(qmin(op.out.dtype)),
-              static_cast<float>(qmax(op.out.dtype))};
+    terms_ = {operand(a.dtype, op.a_zero_point, op.a_multiplier), operand(b.dtype, op.b_zero_point, op.b_multiplier),
+              op.act, op.out.dtype, op.out.zero_point};
     const bool mul = op.kind == ElemwiseOp::Kind::kMul;
     if (axes_.a_stride.back() == 0) {  // both operations commute: the input that repeats becomes the second
       swapped_ = true;
@@ -117,7 +103,9 @@ class CpuElemwise : public Kernel {
       if (mul) std::swap(terms_.a.multiplier, terms_.b.multiplier);
     }
     row_ = axes_.size.back();
-    loop_ = kLoops[mul][axes_.b_stride.back() == 0][op.act.slope != 1.0f][float_out_];
+    const bool repeat_b = axes_.b_stride.back() == 0;
+    if (cpu_isa() == Isa::kAvx512 && !float_out_) loop_ = elemwise_avx512(mul, repeat_b, terms_);
+    if (!loop_) loop_ = kLoops[mul][repeat_b][op.act.slope != 1.0f][float_out_];
     axes_.size.pop_back();
     rows_ = num_elements(axes_.size);
   }
@@ -152,9 +140,9 @@ class CpuElemwise : public Kernel {
   BroadcastAxes axes_;  // without the size of the last axis
   const bool float_out_;
   bool swapped_ = false;
-  Terms terms_;
+  ElemwiseTerms terms_;
   int64_t row_, rows_;
-  Loop loop_;
+  ElemwiseLoop loop_ = nullptr;
 };
 
 }  // namespace

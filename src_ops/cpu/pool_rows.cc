@@ -71,8 +71,28 @@ MXQ_CLONES void max_columns_u8(const uint8_t* row, const PoolColumns& columns, u
 constexpr int64_t kTile = 512;        // 16-bit sums that stay in the first-level cache
 constexpr int64_t kRowsPerSum = 256;  // times 255 this still fits 16 bits
 
+// Sums of 16 bits, as long as they fit: twice as many at a time as of 32.
+MXQ_INLINE uint16_t sum4(const uint8_t* s, ptrdiff_t stride, uint8_t flip) {
+  return static_cast<uint16_t>((s[0] ^ flip) + (s[stride] ^ flip) + (s[2 * stride] ^ flip) + (s[3 * stride] ^ flip));
+}
+
 MXQ_CLONES void sum_rows_loop(const uint8_t* src, ptrdiff_t stride, int64_t rows, int32_t* __restrict dst, int64_t n,
                               uint8_t flip) {
+  if (rows == 3) {
+    for (int64_t i = 0; i < n; ++i) {
+      const uint16_t sum =
+          static_cast<uint16_t>((src[i] ^ flip) + (src[stride + i] ^ flip) + (src[2 * stride + i] ^ flip));
+      dst[i] = sum;
+    }
+    return;
+  }
+  if (rows == 2) {
+    for (int64_t i = 0; i < n; ++i) {
+      const uint16_t sum = static_cast<uint16_t>((src[i] ^ flip) + (src[stride + i] ^ flip));
+      dst[i] = sum;
+    }
+    return;
+  }
   uint16_t sums[kTile];
   for (int64_t at = 0; at < n; at += kTile) {
     const int64_t width = std::min(kTile, n - at);
@@ -83,10 +103,7 @@ MXQ_CLONES void sum_rows_loop(const uint8_t* src, ptrdiff_t stride, int64_t rows
       int64_t r = top;
       for (; r + 4 <= bottom; r += 4) {
         const uint8_t* s = src + r * stride + at;
-        for (int64_t i = 0; i < width; ++i) {
-          sums[i] = static_cast<uint16_t>(sums[i] + (s[i] ^ flip) + (s[stride + i] ^ flip) +
-                                          (s[2 * stride + i] ^ flip) + (s[3 * stride + i] ^ flip));
-        }
+        for (int64_t i = 0; i < width; ++i) sums[i] = static_cast<uint16_t>(sums[i] + sum4(s + i, stride, flip));
       }
       for (; r < bottom; ++r) {
         const uint8_t* s = src + r * stride + at;
@@ -100,44 +117,52 @@ MXQ_CLONES void sum_rows_loop(const uint8_t* src, ptrdiff_t stride, int64_t rows
 // Adding this to a float of small absolute value leaves its nearest integer (half to even) in the low mantissa bits.
 constexpr float kRoundToBits = 12582912.0f;  // 1.5 * 2^23
 
+struct Finish {
+  float factor, zero_point, lo, hi;
+
+  template <class Out>
+  MXQ_INLINE Out apply(int32_t sum) const {
+    float t = static_cast<float>(sum) * factor;
+    if (sizeof(Out) == sizeof(float)) return static_cast<Out>(t);
+    t = t + zero_point;
+    // Clamping before rounding gives the same as after, as both ends are integers.
+    t = t > lo ? t : lo;
+    t = t < hi ? t : hi;
+    const float shifted = t + kRoundToBits;
+    int32_t bits;
+    std::memcpy(&bits, &shifted, sizeof(bits));
+    return static_cast<Out>(bits);
+  }
+};
+
 template <class Out>
 MXQ_INLINE void average_columns_loop(const int32_t* row, const PoolColumns& columns, const AverageOutput& output,
                                      Out* __restrict dst) {
   constexpr int64_t kBlock = 256;
   int32_t sums[kBlock];
-  const float zero_point = static_cast<float>(output.zero_point);
-  const float lo = static_cast<float>(qmin(output.type)), hi = static_cast<float>(qmax(output.type));
-  for (int64_t o = 0; o < columns.count; ++o) {
+  const int64_t channels = columns.channels;
+  for (int64_t o = 0; o < columns.count; ++o, dst += channels) {
     const int32_t offset = output.offset[o];
-    const float factor = output.factor[o];
-    for (int64_t c = 0, width; c < columns.channels; c += width, dst += width) {
-      width = std::min(kBlock, columns.channels - c);
-      for (int64_t i = 0; i < width; ++i) sums[i] = -offset;
-      int64_t w = columns.begin[o];
-      for (; w + 3 <= columns.end[o]; w += 3) {
-        const int32_t* s = row + w * columns.channels + c;
-        const int32_t* t = s + columns.channels;
-        const int32_t* u = t + columns.channels;
-        for (int64_t i = 0; i < width; ++i) sums[i] += s[i] + t[i] + u[i];
+    const Finish finish{output.factor[o], static_cast<float>(output.zero_point), static_cast<float>(qmin(output.type)),
+                        static_cast<float>(qmax(output.type))};
+    const int64_t width = columns.end[o] - columns.begin[o];
+    const int32_t* s = row + columns.begin[o] * channels;
+    if (width == 1) {
+      for (int64_t i = 0; i < channels; ++i) dst[i] = finish.apply<Out>(s[i] - offset);
+    } else if (width == 2) {
+      for (int64_t i = 0; i < channels; ++i) dst[i] = finish.apply<Out>(s[i] + s[channels + i] - offset);
+    } else if (width == 3) {
+      for (int64_t i = 0; i < channels; ++i) {
+        dst[i] = finish.apply<Out>(s[i] + s[channels + i] + s[2 * channels + i] - offset);
       }
-      for (; w < columns.end[o]; ++w) {
-        const int32_t* s = row + w * columns.channels + c;
-        for (int64_t i = 0; i < width; ++i) sums[i] += s[i];
-      }
-      for (int64_t i = 0; i < width; ++i) {
-        float t = static_cast<float>(sums[i]) * factor;
-        if (sizeof(Out) == sizeof(float)) {
-          dst[i] = static_cast<Out>(t);
-          continue;
+    } else {
+      for (int64_t c = 0; c < channels; c += kBlock) {
+        const int64_t part = std::min(kBlock, channels - c);
+        for (int64_t i = 0; i < part; ++i) sums[i] = -offset;
+        for (int64_t w = 0; w < width; ++w) {
+          for (int64_t i = 0; i < part; ++i) sums[i] += s[w * channels + c + i];
         }
-        t = t + zero_point;
-        // Clamping before rounding gives the same as after, as both ends are integers.
-        t = t > lo ? t : lo;
-        t = t < hi ? t : hi;
-        const float shifted = t + kRoundToBits;
-        int32_t bits;
-        std::memcpy(&bits, &shifted, sizeof(bits));
-        dst[i] = static_cast<Out>(bits);
+        for (int64_t i = 0; i < part; ++i) dst[c + i] = finish.apply<Out>(sums[i]);
       }
     }
   }

@@ -1,5 +1,9 @@
 """mxq_elemwise_add, _sub and _mul: every implementation against numpy, value for value."""
 
+import os
+import subprocess
+import sys
+
 import mxnet as mx
 import numpy as np
 from hypothesis import HealthCheck, given, settings
@@ -99,6 +103,28 @@ def test_large(_, a_shape, b_shape):
         a, b = integers(rng, "uint8", a_shape), integers(rng, "int8", b_shape)
         attrs = dict(a_scale=0.1, b_scale=0.2, a_zero_point=7, out_type="int8", out_scale=0.15 if op != OPS[2] else 3.0)
         check_all(op, [a, b], attrs, [elemwise(op, a, b, attrs)])
+
+
+def test_without_avx512():
+    code = f"""
+import numpy as np
+from {__name__} import OPS, check_all, elemwise, integers
+rng = np.random.RandomState(4)
+for op in OPS:
+    for a_type, b_type, b_shape in (("int8", "uint8", (9, 77)), ("uint8", "int8", (77,)), ("uint8", "uint8", (9, 1))):
+        for act in ("none", "relu", "leaky"):
+            a, b = integers(rng, a_type, (9, 77)), integers(rng, b_type, b_shape)
+            attrs = dict(a_scale=0.1, b_scale=0.03, b_zero_point=2, out_type="int8", act=act)
+            if act == "leaky":
+                attrs["act_alpha"] = 0.2
+            attrs["out_scale"] = 0.08 if op != OPS[2] else 0.5
+            check_all(op, [a, b], attrs, [elemwise(op, a, b, attrs)])
+print("compared")
+"""
+    root = os.path.join(os.path.dirname(__file__), "..", "..")
+    env = dict(os.environ, MXQ_MAX_CPU_ISA="default", PYTHONPATH=os.path.abspath(root))
+    out = subprocess.run([sys.executable, "-c", code], env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert out.returncode == 0 and b"compared" in out.stdout, out.stdout.decode()
 
 
 def test_a_plus_itself():
