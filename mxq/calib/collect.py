@@ -5,7 +5,6 @@ from typing import Dict, Iterable, List, Mapping, Optional
 
 import numpy as np
 
-from ..bind import unfused
 from ..errors import CalibrationError
 from ..graph import TYPE_FLAGS, Graph, Value
 from ..progress import Progress
@@ -78,8 +77,8 @@ def _update(statistics: Statistics, key: str, array: np.ndarray, where: str) -> 
 class _Network:
     """The part of a graph that computes the watched values.
 
-    Run as a CachedOp: binding an executor would fuse operators first (MXNET_SUBGRAPH_BACKEND), and MXNet's fusion breaks
-    graphs whose intermediate values are outputs.
+    Run as a CachedOp: binding an executor would fuse operators first (MXNET_SUBGRAPH_BACKEND), and MXNet's fusion
+    breaks graphs whose intermediate values are outputs.
     """
 
     def __init__(self, graph: Graph, keys: Mapping[str, Value], ctx):

@@ -84,14 +84,17 @@ def _checked(raw: Iterable[_Raw], names: List[str], num_examples, data_shapes) -
             sizes = {name: array.shape[0] if array.ndim else None for name, array in arrays.items()}
             if len(set(sizes.values())) != 1 or None in sizes.values():
                 shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
-                raise CalibrationError(f"calibration batch {index}: inputs need a common first (batch) axis; got {shapes}")
+                raise CalibrationError(
+                    f"calibration batch {index}: inputs need a common first (batch) axis; got {shapes}"
+                )
             n = sizes[names[0]] - pad
             if num_examples is not None:
                 n = min(n, num_examples - done)
             if n <= 0:
                 continue
             for name, array in arrays.items():
-                _check_shape(array.shape, expected.get(name), f"input {name!r} of calibration batch {index}", source.get(name))
+                where = f"input {name!r} of calibration batch {index}"
+                _check_shape(array.shape, expected.get(name), where, source.get(name))
                 if name not in expected:  # every later batch must look like the first
                     expected[name], source[name] = array.shape[1:], "calibration batch 0 has"
                 arrays[name] = _finite(array[:n], name, done)
@@ -104,8 +107,8 @@ def _checked(raw: Iterable[_Raw], names: List[str], num_examples, data_shapes) -
             raw.close()
     if not done:
         raise CalibrationError(
-            "the calibration data is empty; an iterator or generator that was used before yields nothing the second time: "
-            "pass a list, a DataLoader or a fresh iterator"
+            "the calibration data is empty; an iterator or generator that was used before yields nothing the second "
+            "time: pass a list, a DataLoader or a fresh iterator"
         )
     if num_examples is not None:
         logger.warning("calibration data holds %d examples, %d were asked for", done, num_examples)
@@ -130,7 +133,9 @@ def _raw_batches(data, names: List[str], batch_size: int) -> Iterator[_Raw]:
     if isinstance(data, list) and len(names) > 1 and data and all(map(_is_array, data)):
         return _slices(data, batch_size)  # a batch of several inputs is never a bare array
     if isinstance(data, (str, bytes)) or not hasattr(data, "__iter__"):
-        raise CalibrationError(f"calibration data of type {type(data).__name__} is not accepted; accepted are {ACCEPTED}")
+        raise CalibrationError(
+            f"calibration data of type {type(data).__name__} is not accepted; accepted are {ACCEPTED}"
+        )
     return _from_iterable(data)
 
 
@@ -171,8 +176,8 @@ def _one_array_per_input(data: tuple, names: List[str]) -> tuple:
     """Refuses a tuple of batches for a single input, which would be mistaken for data and labels."""
     if len(names) == 1 and len(data) > 1 and data[0].ndim > 1 and data[1].shape[1:] == data[0].shape[1:]:
         raise CalibrationError(
-            f"calibration data is a tuple of arrays of shapes {data[0].shape}, {data[1].shape}, and the network has one "
-            "input: pass the array alone, or a list if these are batches"
+            f"calibration data is a tuple of arrays of shapes {data[0].shape}, {data[1].shape}, and the network has "
+            "one input: pass the array alone, or a list if these are batches"
         )
     return data
 

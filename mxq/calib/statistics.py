@@ -7,8 +7,8 @@
 >>> stats.count, stats.min, stats.max, stats.width
 (4, -7.0, 1.5, 1.0)
 
-The bin width is a power of two, the same function of the largest magnitude whatever the order of the data: scaling by it
-is exact in float32 and growing merges whole bins. So statistics of parts merge to exactly the statistics of the whole.
+The bin width is a power of two, the same function of the largest magnitude whatever the order of the data: scaling by
+it is exact in float32 and growing merges whole bins. So parts merge to exactly the histogram of the whole.
 """
 
 import math
@@ -100,9 +100,7 @@ class TensorStatistics:
             raise CalibrationError("no data: statistics of an empty tensor have no histogram")
         used = np.flatnonzero(self._counts)
         first, last = int(used[0]), int(used[-1])
-        return Histogram(
-            self._counts[first : last + 1].copy(), first - self.num_bins, self.width, self.min, self.max
-        )
+        return Histogram(self._counts[first : last + 1].copy(), first - self.num_bins, self.width, self.min, self.max)
 
     def _grow(self, exponent: int) -> None:
         if exponent > self._exponent:

@@ -9,12 +9,12 @@ import hashlib
 import json
 import math
 import os
-import tempfile
 from typing import Dict, Mapping, Tuple
 
 import numpy as np
 
 from ..errors import CalibrationError, nearest
+from ..files import write_atomically
 from ..graph import Graph, Value, attr_text
 
 FORMAT = "mxq-calibration-table"
@@ -119,7 +119,8 @@ class CalibTable:
         if found != self.graph_hash:
             raise CalibrationError(
                 f"the calibration table was made for another network: its hash is {self.graph_hash}, this network's is "
-                f"{found}; use the symbol, parameters and preprocessing options the table was made with, or calibrate again"
+                f"{found}; use the symbol, parameters and preprocessing options the table was made with, or calibrate "
+                "again"
             )
 
     def save(self, path: str) -> None:
@@ -132,21 +133,13 @@ class CalibTable:
             "num_examples": self.num_examples,
             "ranges": {key: {"min": lo, "max": hi} for key, (lo, hi) in self.ranges.items()},
         }
-        path = os.path.abspath(os.fspath(path))
-        handle, temporary = tempfile.mkstemp(prefix=os.path.basename(path), suffix=".tmp", dir=os.path.dirname(path))
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                json.dump(content, file, indent=1, allow_nan=False)
-                file.write("\n")
-                file.flush()
-                os.fsync(file.fileno())
-            umask = os.umask(0)
-            os.umask(umask)
-            os.chmod(temporary, 0o666 & ~umask)  # mkstemp makes it private
-            os.replace(temporary, path)
-        except BaseException:
-            os.unlink(temporary)
-            raise
+        text = json.dumps(content, indent=1, allow_nan=False) + "\n"
+
+        def write(temporary: str) -> None:
+            with open(temporary, "w", encoding="utf-8") as file:
+                file.write(text)
+
+        write_atomically(os.fspath(path), write)
 
     @classmethod
     def load(cls, path: str) -> "CalibTable":

@@ -1,0 +1,169 @@
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from parameterized import parameterized
+
+from mxq.calib import Statistics, TensorStatistics
+from mxq.calib.histogram import accumulate
+from mxq.errors import CalibrationError
+
+generated = settings(max_examples=150, derandomize=True, deadline=None)
+FINITE = st.floats(width=32, allow_nan=False, allow_infinity=False)
+SMALL = st.floats(-4, 4, width=32)
+CHUNKS = st.lists(st.lists(st.one_of(FINITE, SMALL), max_size=12), min_size=1, max_size=6)
+
+
+def of(*arrays, num_bins=16):
+    stats = TensorStatistics(num_bins)
+    for array in arrays:
+        stats.update(np.float32(array))
+    return stats
+
+
+def state(stats):
+    histogram = stats.histogram()
+    return histogram.counts.tolist(), histogram.first, histogram.width, histogram.min, histogram.max, stats.count
+
+
+def raises(function, *parts):
+    try:
+        function()
+    except CalibrationError as error:
+        assert all(part in str(error) for part in parts), str(error)
+        return
+    raise AssertionError("no CalibrationError")
+
+
+@generated
+@given(CHUNKS, st.randoms(use_true_random=False))
+def test_order_and_grouping_do_not_matter(chunks, random):
+    if not any(chunks):
+        return
+    streamed = of(*chunks)
+    at_once = of(sum(chunks, []))
+    shuffled = list(chunks)
+    random.shuffle(shuffled)
+    merged = TensorStatistics(16)
+    for chunk in shuffled:
+        merged.merge(of(chunk))
+    assert state(streamed) == state(at_once) == state(merged)
+    assert np.isclose(streamed.sum, merged.sum, rtol=1e-4, atol=1e-4 * max(abs(streamed.min), abs(streamed.max)))
+
+
+@generated
+@given(st.lists(st.one_of(FINITE, SMALL), min_size=1, max_size=40))
+def test_every_value_is_in_its_bin(values):
+    x = np.float32(values)
+    histogram = of(x).histogram()
+    assert histogram.counts.sum() == len(values) == of(x).count
+    assert (histogram.min, histogram.max) == (float(x.min()), float(x.max()))
+    exact = x.astype(np.float64)
+    index = np.where(exact < 0, -1 - np.floor(-exact / histogram.width), np.floor(exact / histogram.width))
+    expected = np.bincount((index - histogram.first).astype(int), minlength=len(histogram.counts))
+    assert histogram.counts.tolist() == expected.tolist()
+    edges = histogram.edges()
+    assert edges[0] >= x.min() and edges[-1] <= x.max() and (np.diff(edges) >= 0).all()
+
+
+@generated
+@given(st.lists(SMALL, min_size=1, max_size=40))
+def test_moments(values):
+    x = np.float32(values).astype(np.float64)
+    stats = of(values)
+    # Sums of float32 products: errors relative to the magnitudes summed, not to the sum.
+    assert abs(stats.sum - x.sum()) <= 1e-5 * np.abs(x).sum()
+    assert abs(stats.sum_of_squares - (x**2).sum()) <= 1e-5 * (x**2).sum()
+
+
+def test_moments_do_not_overflow():
+    stats = of([3e38, -3e38])
+    assert stats.sum == 0 and np.isclose(stats.sum_of_squares, 2 * 3e38**2, rtol=1e-6)
+
+
+def test_zeros_then_values():
+    """MXNet's collector fails where the first batch of a tensor is all zero."""
+    stats = of(np.zeros(1000), np.linspace(-1, 3, 100), num_bins=64)
+    assert (stats.min, stats.max, stats.count) == (-1.0, 3.0, 1100)
+    assert stats.width == 3 / 48  # the power of two for which 3 needs at least half of the 64 bins
+    histogram = stats.histogram()
+    assert histogram.counts[-histogram.first] >= 1000
+
+
+def test_tiny_range_then_large_keeps_the_number_of_bins():
+    """MXNet's collector grows without bound where the first batch has a tiny range."""
+    stats = of([1e-30, 2e-30], [1.0], [1e30], num_bins=64)
+    histogram = stats.histogram()
+    assert len(histogram.counts) <= 128
+    assert histogram.counts[0] == 3 and histogram.counts[-1] == 1 and histogram.counts.sum() == 4
+
+
+def test_all_zero():
+    histogram = of(np.zeros(7)).histogram()
+    assert histogram.counts.tolist() == [7] and (histogram.min, histogram.max) == (0.0, 0.0)
+
+
+def test_large_arrays_are_counted_in_pieces():
+    x = np.random.RandomState(0).normal(0, 1, (3, 70001)).astype(np.float32)
+    whole = of(x, num_bins=256)
+    parts = of(*x, num_bins=256)
+    assert state(whole) == state(parts)
+    counts, _ = np.histogram(x, bins=64, range=(-8, 8))  # few and exact borders: the same bins
+    assert whole.width <= 0.25
+    group = int(0.25 / whole.width)
+    ours = np.zeros(512, int)
+    histogram = whole.histogram()
+    ours[256 + histogram.first :][: len(histogram.counts)] = histogram.counts
+    middle = len(ours.reshape(-1, group)) // 2
+    assert ours.reshape(-1, group).sum(axis=1)[middle - 32 : middle + 32].tolist() == counts.tolist()
+
+
+def test_accumulate_adds_in_place():
+    counts = np.array([0, 5, 0, 0])
+    total, squares = accumulate(np.float32([-0.5, 0.5, 1.5]), 1.0, True, counts)
+    assert counts.tolist() == [0, 6, 1, 1] and (total, squares) == (1.5, 2.75)
+
+
+@parameterized.expand([("nan", np.nan), ("infinity", np.inf), ("minus_infinity", -np.inf)])
+def test_not_finite_is_refused_and_adds_nothing(_, value):
+    stats = of([1.0, 2.0])
+    before = state(stats)
+    raises(lambda: stats.update(np.float32([5.0, value])), "1 of 2 values are not finite")
+    assert state(stats) == before
+
+
+def test_empty_update_and_empty_histogram():
+    stats = of([])
+    assert stats.count == 0
+    raises(stats.histogram, "no data")
+
+
+def test_other_types_and_strides():
+    x = np.arange(24, dtype=np.int32).reshape(4, 6)
+    assert of(x.T[::2]).count == 12
+    assert of(x.astype(np.float64)).max == 23.0
+
+
+@parameterized.expand([(0,), (1,), (3,), (1000,)])
+def test_number_of_bins_is_a_power_of_two(num_bins):
+    raises(lambda: TensorStatistics(num_bins), f"num_bins={num_bins}")
+
+
+def test_merge_refuses_other_bins():
+    raises(lambda: of([1.0], num_bins=16).merge(of([1.0], num_bins=32)), "16 and 32")
+
+
+def test_statistics_reads_like_a_dict_and_merges():
+    a, b = Statistics(["x", "y"], num_bins=16), Statistics(["x", "y"], num_bins=16)
+    for stats, value in ((a, 1.0), (b, -2.0)):
+        stats["x"].update(np.float32([value]))
+        stats["y"].update(np.float32([value]))
+        stats.num_examples = 1
+    a.merge(b)
+    assert list(a) == ["x", "y"] and len(a) == 2 and "x" in a and "z" not in a
+    assert a.num_examples == 2 and a.extremes() == {"x": (-2.0, 1.0), "y": (-2.0, 1.0)}
+
+
+def test_statistics_errors_name_tensors():
+    stats = Statistics(["conv0", "conv1"])
+    raises(lambda: stats["conv"], "'conv'", "conv0")
+    raises(lambda: stats.merge(Statistics(["conv0"])), "conv1")
