@@ -49,6 +49,7 @@ class Options(NamedTuple):
     quantized_dtype: str = "auto"
     quantize_mode: str = "smart"
     quantize_granularity: Union[str, Mapping[str, str]] = "channel-wise"
+    bias_correction: bool = True
     excluded_sym_names: Sequence[str] = ()
     excluded_op_names: Sequence[str] = ()
     excluded_patterns: Sequence[str] = ()
@@ -73,8 +74,8 @@ def quantize_model(sym, params, calib_data=None, **options) -> QuantizedModel:
 
     Args:
         sym: mx.sym.Symbol, or the path of its JSON file.
-        params: one dict of NDArrays (names with or without ``arg:`` / ``aux:``), an ``(arg, aux)`` pair, or the path of a
-            .params file.
+        params: one dict of NDArrays (names with or without ``arg:`` / ``aux:``), an ``(arg, aux)`` pair, or the path
+            of a .params file.
         calib_data: inputs like those the network will see, as float32 (or as `input_dtype` says): a DataIter, a Gluon
             DataLoader with or without labels, numpy arrays or NDArrays (first axis = examples; a dict by input name, or
             a tuple, for several inputs), or any iterable of batches. Not needed with `calib_table` or
@@ -87,12 +88,14 @@ def quantize_model(sym, params, calib_data=None, **options) -> QuantizedModel:
         quantize_mode: 'smart' (int8 where it pays) or 'full' (wherever an operator has an int8 form).
         quantize_granularity: scales of weights: 'channel-wise' or 'tensor-wise'; by operator with a dict such as
             ``{'FullyConnected': 'tensor-wise'}``.
+        bias_correction: biases take back the mean error that rounding the weights makes on the calibration data.
         excluded_sym_names, excluded_op_names, excluded_patterns: lists of node names, operator names and regular
             expressions on node names that stay float. One that matches nothing is an error.
         data_names: inputs that are data, in the order of `calib_data`; all that are no label by default.
         label_names: inputs that are labels.
         data_shapes: input name -> shape, where there is no calibration data to tell.
-        mean, std: per channel (or one number): the network gets raw pixels and does ``(x - mean) / std`` itself, exactly.
+        mean, std: per channel (or one number): the network gets raw pixels and does ``(x - mean) / std`` itself,
+            exactly.
         input_dtype: type of the network's data: 'float32', or 'uint8' / 'int8' to be fed integers, which stand for
             themselves. With 'float32', integers are accepted too.
         batch_size: for calibration data that comes in one piece.
@@ -136,6 +139,8 @@ class Plan(NamedTuple):
 
 def quantize_graph(graph: Graph, calib_data, options: Options) -> QuantizedModel:
     """The data flow on a Graph; see quantize_model."""
+    if isinstance(options.calib_table, (str, os.PathLike)):
+        options = options._replace(calib_table=CalibTable.load(options.calib_table))
     plan = make_plan(graph, calib_data, options)
     table = _calibrate(plan, options) if plan.calibrated else None
     return convert(graph, plan, table, options)
@@ -145,9 +150,7 @@ def make_plan(graph: Graph, calib_data, options: Options) -> Plan:
     """Simplifies the network and decides what becomes int8."""
     _check(options)
     data_names = _data_names(graph, options)
-    excluded = excluded_nodes(
-        graph, options.excluded_sym_names, options.excluded_op_names, options.excluded_patterns
-    )
+    excluded = excluded_nodes(graph, options.excluded_sym_names, options.excluded_op_names, options.excluded_patterns)
     floats = run(graph, simplifications(data_names[0] if data_names else None, options))
     examples, floats.shapes = _examples(floats, calib_data, data_names, options)
     integers = {n: INPUT_RANGES[options.input_dtype] for n in data_names[:1] if options.input_dtype != "float32"}
@@ -170,7 +173,11 @@ def convert(graph: Graph, plan: Plan, table: Optional[CalibTable], options: Opti
         plan.annotated,
         [
             functools.partial(insert_qdq, table=table, quantized_dtype=options.quantized_dtype, fixed=plan.integers),
-            functools.partial(quantize_params, granularity=options.quantize_granularity),
+            functools.partial(
+                quantize_params,
+                granularity=options.quantize_granularity,
+                channel_means=table.channel_means if table is not None and options.bias_correction else None,
+            ),
         ],
         stage="qdq",
     )
@@ -215,7 +222,8 @@ def _data_names(graph: Graph, options: Options) -> List[str]:
 
 def _examples(graph: Graph, calib_data, data_names: List[str], options: Options) -> Tuple[Optional[Iterable], Dict]:
     """Calibration batches, and the shapes of all values as far as shapes of the data are known."""
-    examples, shapes = None, dict(options.data_shapes or {})
+    examples, shapes = None, dict(options.calib_table.data_shapes if options.calib_table is not None else {})
+    shapes.update(options.data_shapes or {})
     if calib_data is not None:
         found = batches(
             calib_data,
@@ -234,10 +242,8 @@ def _examples(graph: Graph, calib_data, data_names: List[str], options: Options)
 
 def _calibrate(plan: Plan, options: Options) -> CalibTable:
     if options.calib_table is not None:
-        table = options.calib_table
-        table = table if isinstance(table, CalibTable) else CalibTable.load(table)
-        table.check(plan.floats)
-        return table
+        options.calib_table.check(plan.floats)
+        return options.calib_table
     if plan.examples is None:
         raise ConfigError(
             f"calib_mode={options.calib_mode!r} needs calib_data; give some, a calib_table, or calib_mode='none'"
@@ -251,4 +257,8 @@ def _calibrate(plan: Plan, options: Options) -> CalibTable:
         num_examples=options.num_calib_examples,
         sub_batch=options.sub_batch,
     )
-    return choose(statistics, options.calib_mode, graph_hash=graph_hash(plan.floats), dtype=options.quantized_dtype)
+    table = choose(statistics, options.calib_mode, graph_hash=graph_hash(plan.floats), dtype=options.quantized_dtype)
+    table.data_shapes = {
+        n.name: plan.floats.shapes[n.name, 0] for n in plan.floats.inputs if (n.name, 0) in plan.floats.shapes
+    }
+    return table

@@ -5,7 +5,7 @@ Conventions, stated once:
 * ``real = scale * (q - zero_point)``; a scale is a positive float32, a zero point an integer.
 * ``q = clamp(rint(t + zero_point))`` where ``t`` is the value in units of the scale, in float32, and ``rint`` rounds
   half to even.
-* int8 is symmetric (zero point 0, scale = absmax / 127, stored values may use -128); uint8 is affine and contains 0.
+* int8 is symmetric (zero point 0, scale = absmax / 127, -128 may occur); uint8 is affine and contains 0.
 * Weights are int8 in [-127, 127], one scale per output channel; biases are int32 in units of input scale x weight scale.
 * A multiplier between two scales is computed in float64 and rounded to float32 once.
 

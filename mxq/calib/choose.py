@@ -73,4 +73,5 @@ def choose(
         if kind == "auto":
             kind = "uint8" if histogram.min >= 0 else "int8"
         ranges[key] = MODES[name](histogram, kind, **options)
-    return CalibTable(ranges, name, graph_hash, statistics.num_examples)
+    means = {key: tensor.channel_mean for key, tensor in statistics.items() if tensor.channel_mean is not None}
+    return CalibTable(ranges, name, graph_hash, statistics.num_examples, channel_means=means)

@@ -12,12 +12,12 @@ it is exact in float32 and growing merges whole bins. So parts merge to exactly 
 """
 
 import math
-from typing import Dict, Iterator, List, Mapping, NamedTuple, Tuple
+from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Tuple
 
 import numpy as np
 
 from ..errors import CalibrationError, nearest
-from .histogram import accumulate
+from .histogram import tally
 
 #: Bins on each side of zero: between a half and all of them are in use, 16 to 32 or more per step of an 8-bit type.
 NUM_BINS = 4096
@@ -60,6 +60,7 @@ class TensorStatistics:
         self.max = -math.inf
         self.sum = 0.0
         self.sum_of_squares = 0.0
+        self._channel_sums: Optional[np.ndarray] = None
         self._exponent = _MIN_EXPONENT
         self._counts = np.zeros(2 * num_bins, np.int64)
 
@@ -72,16 +73,28 @@ class TensorStatistics:
         flat = np.ascontiguousarray(array, np.float32).reshape(-1)
         if not flat.size:
             return
-        lo, hi = float(flat.min()), float(flat.max())
-        if not (math.isfinite(lo) and math.isfinite(hi)):
+        found = tally(flat, 1 / self.width, self.num_bins)
+        if found.outside:
             bad = np.flatnonzero(~np.isfinite(flat))
-            raise CalibrationError(f"{bad.size} of {flat.size} values are not finite, the first is {flat[bad[0]]}")
-        self._grow(_exponent(max(-lo, hi), self.num_bins))
-        total, squares = accumulate(flat, 2.0**-self._exponent, lo < 0, self._counts)
+            if bad.size:
+                raise CalibrationError(f"{bad.size} of {flat.size} values are not finite, the first is {flat[bad[0]]}")
+            self._grow(_exponent(max(-found.min, found.max), self.num_bins))
+            found = tally(flat, 1 / self.width, self.num_bins)
+        self._counts += found.counts
         self.count += flat.size
-        self.min, self.max = min(self.min, lo), max(self.max, hi)
-        self.sum += total
-        self.sum_of_squares += squares
+        self.min, self.max = min(self.min, found.min), max(self.max, found.max)
+        self.sum += found.sum
+        self.sum_of_squares += found.sum_of_squares
+        if array.ndim > 1:
+            per_channel = array.reshape(*array.shape[:2], -1).sum(axis=2).sum(axis=0, dtype=np.float64)
+            self._channel_sums = per_channel if self._channel_sums is None else self._channel_sums + per_channel
+
+    @property
+    def channel_mean(self) -> Optional[np.ndarray]:
+        """Mean per channel (axis 1), float64; None for tensors without one."""
+        if self._channel_sums is None:
+            return None
+        return self._channel_sums * (self._channel_sums.size / self.count)
 
     def merge(self, other: "TensorStatistics") -> None:
         """Adds what `other` has seen."""
@@ -93,6 +106,9 @@ class TensorStatistics:
         self.min, self.max = min(self.min, other.min), max(self.max, other.max)
         self.sum += other.sum
         self.sum_of_squares += other.sum_of_squares
+        if other._channel_sums is not None:
+            mine = 0.0 if self._channel_sums is None else self._channel_sums
+            self._channel_sums = mine + other._channel_sums
 
     def histogram(self) -> Histogram:
         """The bins from the smallest to the largest value. Raises CalibrationError if there is no data."""

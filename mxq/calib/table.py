@@ -5,11 +5,12 @@
 (0.0, 6.0)
 """
 
+import ast
 import hashlib
 import json
 import math
 import os
-from typing import Dict, Mapping, Tuple
+from typing import Dict, Mapping, Sequence, Tuple
 
 import numpy as np
 
@@ -77,9 +78,20 @@ class CalibTable:
         mode: how the ranges were chosen.
         graph_hash: of the float graph that was calibrated (see graph_hash).
         num_examples: how many examples were seen.
+        channel_means: tensor key -> mean per channel (axis 1), for bias correction; stored as float32.
+        data_shapes: input name -> shape of a calibration batch, so that the table alone gives the same network again.
     """
 
-    def __init__(self, ranges: Mapping[str, Tuple[float, float]], mode: str, graph_hash: str, num_examples: int):
+    def __init__(
+        self,
+        ranges: Mapping[str, Tuple[float, float]],
+        mode: str,
+        graph_hash: str,
+        num_examples: int,
+        *,
+        channel_means: Mapping[str, Sequence[float]] = None,
+        data_shapes: Mapping[str, Sequence[int]] = None,
+    ):
         self.ranges: Dict[str, Tuple[float, float]] = {}
         for key, (lo, hi) in ranges.items():
             lo, hi = float(lo), float(hi)
@@ -89,6 +101,10 @@ class CalibTable:
         self.mode = mode
         self.graph_hash = graph_hash
         self.num_examples = int(num_examples)
+        self.channel_means: Dict[str, Tuple[float, ...]] = {
+            key: tuple(np.asarray(mean, np.float32).tolist()) for key, mean in (channel_means or {}).items()
+        }
+        self.data_shapes = {name: tuple(int(n) for n in shape) for name, shape in (data_shapes or {}).items()}
 
     def range(self, key: str) -> Tuple[float, float]:
         """(min, max) of a tensor. Raises CalibrationError, with the nearest keys, if it has none."""
@@ -131,7 +147,10 @@ class CalibTable:
             "mode": self.mode,
             "graph_hash": self.graph_hash,
             "num_examples": self.num_examples,
+            "data_shapes": {name: str(shape) for name, shape in self.data_shapes.items()},
             "ranges": {key: {"min": lo, "max": hi} for key, (lo, hi) in self.ranges.items()},
+            # One string a tensor: a list would fill a line with every number.
+            "channel_means": {key: " ".join(map(repr, mean)) for key, mean in self.channel_means.items()},
         }
         text = json.dumps(content, indent=1, allow_nan=False) + "\n"
 
@@ -157,8 +176,17 @@ class CalibTable:
             )
         try:
             ranges = {key: (entry["min"], entry["max"]) for key, entry in content["ranges"].items()}
-            return cls(ranges, str(content["mode"]), str(content["graph_hash"]), content["num_examples"])
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            means = {key: tuple(map(float, text.split())) for key, text in content.get("channel_means", {}).items()}
+            shapes = {name: ast.literal_eval(text) for name, text in content.get("data_shapes", {}).items()}
+            return cls(
+                ranges,
+                str(content["mode"]),
+                str(content["graph_hash"]),
+                content["num_examples"],
+                channel_means=means,
+                data_shapes=shapes,
+            )
+        except (KeyError, TypeError, AttributeError, ValueError, SyntaxError) as error:
             if isinstance(error, CalibrationError):
                 raise CalibrationError(f"{path}: {error}") from None
             raise CalibrationError(f"{path}: damaged calibration table: {type(error).__name__}: {error}") from None

@@ -3,7 +3,8 @@
     head -> act                      head -> add -> act          (ResNet v1)
     head -> act -> add               head -> add                 (MobileNetV2, EfficientNet)
 
-The native operators apply: scale and bias, sum before the activation, activation, sum after it; one sum, one activation.
+The native operators apply: scale and bias, sum before the activation, activation, sum after it; one sum, one
+activation.
 """
 
 from typing import Dict, List, NamedTuple, Optional, Tuple

@@ -74,7 +74,6 @@ class OpSpec:
     runtime_range: bool = False
     note: str = ""
 
-
     def kind_of(self, node: Node) -> str:
         return self.kind if isinstance(self.kind, str) else self.kind(node)
 

@@ -64,8 +64,10 @@ def find_cones(graph: Graph, uses: Dict, taken: Set[str]) -> List[List[Node]]:
     for node in graph.nodes:
         if node.name in taken or not _eligible(node, graph):
             continue
-        roots = {(id(r.node), r.index): r for r in
-                 (root.get((id(v.node), v.index), v) for v in _own_activations(node, graph))}
+        roots = {
+            (id(r.node), r.index): r
+            for r in (root.get((id(v.node), v.index), v) for v in _own_activations(node, graph))
+        }
         if len(roots) == 1:
             key, value = next(iter(roots.items()))
             root[(id(node), 0)] = value

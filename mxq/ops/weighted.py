@@ -1,6 +1,6 @@
 """Operators with weights: Convolution and FullyConnected, with what fuses into them."""
 
-from typing import Dict, List, Optional
+from typing import Dict, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
@@ -71,21 +71,33 @@ def convolution_inputs(nodes: List[Node], graph: Graph) -> List[Value]:
     return [first.inputs[0]] + ([] if residual is None else [residual])
 
 
+class Geometry(NamedTuple):
+    """Per spatial axis, outermost first."""
+
+    stride: Tuple[int, ...]
+    dilate: Tuple[int, ...]
+    pad_begin: Tuple[int, ...]
+    pad_end: Tuple[int, ...]
+
+
+def geometry_of(unit: Unit) -> Geometry:
+    """Stride, dilation and padding of a convolution unit, a Pad in front included."""
+    head = unit.head
+    rank = len(tuple_attr(head, "kernel", 2, 1))
+    begin = end = tuple_attr(head, "pad", rank, 0)
+    if unit.nodes[0].op in ("Pad", "pad"):
+        extra = spatial_pad(unit.nodes[0])
+        begin, end = (tuple(a + b for a, b in zip(begin, e)) for e in extra)
+    return Geometry(tuple_attr(head, "stride", rank, 1), tuple_attr(head, "dilate", rank, 1), begin, end)
+
+
 def lower_convolution(lowering, unit: Unit) -> None:
     head = unit.head
     kernel = tuple_attr(head, "kernel", 2, 1)
     rank = len(kernel)
-    pad = tuple_attr(head, "pad", rank, 0)
-    begin, end = pad, pad
-    if unit.nodes[0].op in ("Pad", "pad"):
-        extra = spatial_pad(unit.nodes[0])
-        begin, end = (tuple(a + b for a, b in zip(pad, e)) for e in extra)
     attrs = {
         "kernel": kernel,
-        "stride": tuple_attr(head, "stride", rank, 1),
-        "dilate": tuple_attr(head, "dilate", rank, 1),
-        "pad_begin": begin,
-        "pad_end": end,
+        **geometry_of(unit)._asdict(),
         "num_filter": head.get("num_filter"),
         "num_group": head.get("num_group", 1),
     }

@@ -1,7 +1,7 @@
 """Makes quantization explicit: ``value -> mxq_quantize_v2 -> mxq_dequantize -> int8 users``.
 
-The calibrated range stands on both nodes as ``min_calib_range`` / ``max_calib_range`` with full precision. The graph runs
-as it is: it is what exporters read and what the lowered graph is compared with.
+The calibrated range stands on both nodes as ``min_calib_range`` / ``max_calib_range`` with full precision. The graph
+runs as it is: it is what exporters read and what the lowered graph is compared with.
 
 Whose range a tensor has:
 
@@ -104,9 +104,7 @@ def _insert_pair(graph: Graph, value: Value, tensor_range: Optional[TensorRange]
         dequantize = graph.add("mxq_dequantize", f"{name}_dequantize", inputs, {"ranges": "tensor"})
     else:
         attrs = {"min_calib_range": tensor_range.lo, "max_calib_range": tensor_range.hi}
-        quantize = graph.add(
-            "mxq_quantize_v2", f"{name}_quantize", [value], {"out_type": tensor_range.dtype, **attrs}
-        )
+        quantize = graph.add("mxq_quantize_v2", f"{name}_quantize", [value], {"out_type": tensor_range.dtype, **attrs})
         dequantize = graph.add("mxq_dequantize", f"{name}_dequantize", [quantize.out()], attrs)
     shape = graph.shapes.get((value.node.name, value.index))
     if shape is not None:
@@ -118,4 +116,3 @@ def _ends_in_relu(value: Value) -> bool:
     """Whether a run-time range surely starts at zero, so that uint8 needs no zero point."""
     node = value.node
     return node.op == "relu" or (node.op == "Activation" and node.get("act_type") in ("relu", "sigmoid"))
-

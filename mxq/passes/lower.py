@@ -95,7 +95,7 @@ class Lowering:
         for wanted in order:
             if key + (wanted,) in self._ints:
                 return self._ints[key + (wanted,)]
-        present = [self._ints[key + (l,)] for l in ("last", "first") if key + (l,) in self._ints]
+        present = [self._ints[key + (stored,)] for stored in ("last", "first") if key + (stored,) in self._ints]
         form = present[0] if present else self._quantize(key, layout or "first", rank)
         if layout and form.layout != layout:
             form = self._relayout(form, layout)
@@ -144,8 +144,14 @@ class Lowering:
     def rescale(self, op: str, unit: Unit, x: Form, attrs: Dict, layout: str, rank: int) -> None:
         """Emits an operator that reads one tensor and writes in a scale of its own, or float."""
         if x.runtime is not None:
-            attrs = {**attrs, "in_scale": 1.0, "in_zero_point": x.zero_point, "out_type": x.dtype, "out_scale": 1.0,
-                     "out_zero_point": x.zero_point}
+            attrs = {
+                **attrs,
+                "in_scale": 1.0,
+                "in_zero_point": x.zero_point,
+                "out_type": x.dtype,
+                "out_scale": 1.0,
+                "out_zero_point": x.zero_point,
+            }
             node = self.emit(op, unit.name, [x.value], attrs)
             self._set(unit, self._like(x, node, layout, rank))
             return
@@ -256,8 +262,9 @@ class Lowering:
     def _relayout(self, form: Form, layout: str) -> Form:
         if form.rank is None or form.rank <= 2:
             return Form(form.value, layout, form.rank, form.dtype, form.scale, form.zero_point, form.runtime)
-        node = self.emit("mxq_transpose", f"{form.value.node.name}_{layout}", [form.value],
-                         {"axes": _permutation(form.rank, layout)})
+        node = self.emit(
+            "mxq_transpose", f"{form.value.node.name}_{layout}", [form.value], {"axes": _permutation(form.rank, layout)}
+        )
         return self._like(form, node, layout, form.rank)
 
     def _as_float(self, value: Value) -> Value:

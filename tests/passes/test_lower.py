@@ -5,8 +5,8 @@ import numpy as np
 from parameterized import parameterized
 
 import mxq
-from mxq.qmath import QParams, range_to_qparams
 from mxq.passes.lower import _permutation, _representative_range
+from mxq.qmath import QParams, range_to_qparams
 
 from ..networks import NETWORKS, batch, fill, forward
 
