@@ -6,7 +6,8 @@ Conventions, stated once:
 * ``q = clamp(rint(t + zero_point))`` where ``t`` is the value in units of the scale, in float32, and ``rint`` rounds
   half to even.
 * int8 is symmetric (zero point 0, scale = absmax / 127, -128 may occur); uint8 is affine and contains 0.
-* Weights are int8 in [-127, 127], one scale per output channel; biases are int32 in units of input scale x weight scale.
+* Weights are int8 in [-127, 127], one scale per output channel; biases are int32 in units of input scale times
+  weight scale.
 * A multiplier between two scales is computed in float64 and rounded to float32 once.
 
 ``src_ops/core/qmath.h`` is the C++ twin.
