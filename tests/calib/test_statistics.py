@@ -3,8 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from parameterized import parameterized
 
-from mxq.calib import Statistics, TensorStatistics
-from mxq.calib.histogram import accumulate
+from mxq.calib import Statistics, TensorStatistics, histogram
 from mxq.errors import CalibrationError
 
 generated = settings(max_examples=150, derandomize=True, deadline=None)
@@ -117,10 +116,35 @@ def test_large_arrays_are_counted_in_pieces():
     assert ours.reshape(-1, group).sum(axis=1)[middle - 32 : middle + 32].tolist() == counts.tolist()
 
 
-def test_accumulate_adds_in_place():
-    counts = np.array([0, 5, 0, 0])
-    total, squares = accumulate(np.float32([-0.5, 0.5, 1.5]), 1.0, True, counts)
-    assert counts.tolist() == [0, 6, 1, 1] and (total, squares) == (1.5, 2.75)
+def test_native_and_numpy_count_alike():
+    native = histogram._native_function()
+    assert native is not None, "the native library is older than the sources: build it again"
+    rng = np.random.RandomState(0)
+    arrays = [rng.normal(0, 1, n) for n in (1, 3, 4, 2047, 2049, 70001, 10**6)]
+    arrays += [np.maximum(arrays[-1], 0), -np.abs(arrays[-2]), np.zeros(5000), arrays[-2] * 1e-30]
+    arrays += [[0.0, -0.0, 1e-45, -1e-45, 7.99, -7.99, 0.125, -0.125]]
+    arrays += [[1.0, 8.0], [-8.0], [np.nan, 1.0], [np.inf, -np.inf, 2.0], [3e38, -3e38]]
+    for array in arrays:
+        x = np.float32(array)
+        ours, theirs = native(x, 2.0**5, 256), histogram.in_numpy(x, 2.0**5, 256)
+        assert ours.outside == theirs.outside
+        if not np.isnan(x).any():
+            assert (ours.min, ours.max) == (theirs.min, theirs.max)
+        if not ours.outside:
+            assert ours.counts.tolist() == theirs.counts.tolist()
+            assert abs(ours.sum - theirs.sum) <= 1e-5 * np.abs(x).sum()
+            assert np.isclose(ours.sum_of_squares, theirs.sum_of_squares, rtol=1e-5)
+
+
+def test_without_the_native_library():
+    x = np.random.RandomState(0).normal(0, 1, 5000)
+    expected = state(of(x))
+    native = histogram._native_function
+    histogram._native_function = lambda: None
+    try:
+        assert state(of(x)) == expected
+    finally:
+        histogram._native_function = native
 
 
 @parameterized.expand([("nan", np.nan), ("infinity", np.inf), ("minus_infinity", -np.inf)])
