@@ -75,6 +75,9 @@ def names_list(label: str, given) -> List[str]:
         return []
     if not isinstance(given, list):
         raise ConfigError(f"{label} must be a list of strings, while received {type(given).__name__}")
+    for item in given:
+        if not isinstance(item, str):
+            raise ConfigError(f"{label} must be a list of strings, while it has {item!r}")
     return list(given)
 
 
@@ -95,7 +98,7 @@ def float_ops(present: Iterable[str], ops: Sequence[str]) -> List[str]:
     present = set(present)
     found: List[str] = []
     for op in ops:
-        prefix = next((p for p in _OP_PREFIXES if isinstance(op, str) and op.startswith(p)), None)
+        prefix = next((p for p in _OP_PREFIXES if op.startswith(p)), None)
         candidates = _FLOAT_OPS.get(op[len(prefix) :], ()) if prefix else ()
         found += [c for c in candidates if c in present] or [op]
     return list(dict.fromkeys(found))

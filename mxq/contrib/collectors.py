@@ -62,6 +62,13 @@ class _ArrayCollector(CalibrationCollector):
         super().__init__()
         self.include_layers = include
         self.logger = logger
+        self._sums: Dict[str, np.ndarray] = {}
+        self._counts: Dict[str, int] = {}
+
+    @property
+    def channel_means(self) -> Dict[str, np.ndarray]:
+        """Name -> mean per channel (axis 1), which calib_graph corrects biases with; MXNet has no such thing."""
+        return {name: sums * (sums.size / self._counts[name]) for name, sums in self._sums.items()}
 
     def collect(self, name, *rest) -> None:
         name, arr = text(name), rest[-1]
@@ -74,6 +81,10 @@ class _ArrayCollector(CalibrationCollector):
         if not (np.isfinite(lo) and np.isfinite(hi)):
             raise CalibrationError(f"tensor {name!r} has values that are NaN or infinite during calibration")
         self.add(name, arr, lo, hi)
+        if arr.ndim > 1:
+            sums = arr.reshape(*arr.shape[:2], -1).sum(axis=(0, 2), dtype=np.float64)
+            self._sums[name] = self._sums.get(name, 0.0) + sums
+            self._counts[name] = self._counts.get(name, 0) + arr.size
         if self.logger:
             self.logger.debug("collected %s, shape %s, min %g, max %g", name, arr.shape, lo, hi)
 

@@ -163,7 +163,7 @@ def calib_graph(qsym, arg_params, aux_params, collector,
         raise ConfigError(f"calib_mode={calib_mode!r}: set it to 'naive', 'entropy' or 'customize'")
     check_choices(quantized_dtype, "tensor-wise")
     prepared = two_steps.prepare_again(symbol_of(qsym), (arg_params, aux_params))
-    model = two_steps.calibrated(prepared, two_steps.ranges_of(collector, mode, quantized_dtype), mode, 0)
+    model = two_steps.calibrated(prepared, collector, mode, quantized_dtype)
     tell(logger, model)
     return model
 

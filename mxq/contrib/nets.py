@@ -96,5 +96,4 @@ def _quantize_with(collector, traced: Traced, data, options: Options) -> Quantiz
     two_steps.include(collector, prepared)
     examples = batches(data, traced.names, num_examples=options.num_calib_examples, data_shapes=options.data_shapes)
     count = watch(floats, {**arg_params, **aux_params}, examples, collector, options.ctx)
-    ranges = two_steps.ranges_of(collector, CUSTOM[0], options.quantized_dtype)
-    return two_steps.calibrated(prepared, ranges, CUSTOM[0], count)
+    return two_steps.calibrated(prepared, collector, CUSTOM[0], options.quantized_dtype, count)

@@ -58,14 +58,20 @@ def uncalibrated(prepared: Prepared) -> QuantizedModel:
     return convert(prepared.graph, make_plan(prepared.graph, None, options), None, options)
 
 
-def calibrated(prepared: Prepared, ranges: Dict[str, Tuple[float, float]], mode: str, examples: int) -> QuantizedModel:
-    """The int8 network with the ranges that stand under the names a monitor reported."""
+def calibrated(prepared: Prepared, collector, mode: str, quantized_dtype: str, examples: int = 0) -> QuantizedModel:
+    """The int8 network with the ranges that a filled collector has, under the names a monitor reported.
+
+    The table's number of examples is 0 where nobody counted them.
+    """
+    ranges = _ranges(collector, mode, quantized_dtype)
     need(prepared.names, ranges)
-    by_key = {}
+    means = getattr(collector, "channel_means", {})
+    by_key, mean_by_key = {}, {}
     for key, names in prepared.names.items():
         found = [[_number(name, end) for end in ranges[name]] for name in names if name in ranges]
         by_key[key] = min(lo for lo, _ in found), max(hi for _, hi in found)
-    table = CalibTable(by_key, mode, graph_hash(prepared.plan.floats), examples)
+        mean_by_key.update((key, means[name]) for name in names[::-1] if name in means)
+    table = CalibTable(by_key, mode, graph_hash(prepared.plan.floats), examples, channel_means=mean_by_key)
     return convert(prepared.graph, prepared.plan, table, prepared.options)
 
 
@@ -76,7 +82,7 @@ def _number(name: str, end) -> float:
         raise CalibrationError(f"the collector's range of {name!r} has {end!r}: give numbers (min, max)") from None
 
 
-def ranges_of(collector, mode: str, quantized_dtype: str) -> Dict[str, Tuple[float, float]]:
+def _ranges(collector, mode: str, quantized_dtype: str) -> Dict[str, Tuple[float, float]]:
     """What a filled collector says; ConfigError if it is not of the kind that `mode` needs."""
     wanted = {"entropy": "hist_dict", "naive": "min_max_dict"}.get(mode)
     if wanted and not hasattr(collector, wanted):
