@@ -22,7 +22,13 @@ from setuptools.errors import SetupError
 try:
     from setuptools.command.bdist_wheel import bdist_wheel
 except ImportError:  # setuptools before 70.1
-    from wheel.bdist_wheel import bdist_wheel
+    try:
+        from wheel.bdist_wheel import bdist_wheel
+    except ImportError:
+        raise SetupError(
+            f"building mxq needs the distribution wheel, or setuptools 70.1 or newer, in {sys.executable}.\n"
+            f"  fix: {sys.executable} -m pip install wheel   (`pip install .` gets it)"
+        ) from None
 
 ROOT = os.path.dirname(os.path.abspath(__file__))
 LIBRARY = "mxq.lib.libmxq_cpu"
@@ -107,7 +113,7 @@ class BuildNative(build_ext):
         if platform.system() != "Linux" or platform.machine() != "x86_64":
             raise SetupError(f"mxq builds on Linux x86_64; this is {platform.system()} {platform.machine()}")
         target = os.path.abspath(self.get_ext_fullpath(ext.name))
-        objects = os.path.join(ROOT, "build", "native-" + metadata.version("mxnet"))
+        objects = os.path.join(ROOT, "build", "native")
         os.makedirs(objects, exist_ok=True)
         os.makedirs(os.path.dirname(target), exist_ok=True)
         with open(os.path.join(objects, "lock"), "w") as lock:  # two builds at once would mix their object files
