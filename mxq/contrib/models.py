@@ -122,7 +122,8 @@ def quantize_graph(sym, arg_params, aux_params, ctx=CPU,
         data_shapes: input name -> shape; without it broadcasting operators and some that move data stay float.
 
     Returns:
-        (symbol, arg_params, aux_params, collector). ``collector.include_layer`` has the names of the tensors to watch,
+        (symbol, arg_params, aux_params, collector). All auxiliary states that were given are among those returned,
+        also where the symbol has folded them away. ``collector.include_layer`` has the names of the tensors to watch,
         in the float symbol and after MXNet's fusion; the collector is None for calib_mode='none'.
     """
     ctx = context_of(ctx, device)
@@ -140,7 +141,8 @@ def quantize_graph(sym, arg_params, aux_params, ctx=CPU,
     collector = _collector(mode, LayerOutputCollector, prepared, quantized_dtype, logger)
     model = two_steps.attach(two_steps.uncalibrated(prepared), sym, options)
     tell(logger, model)
-    return (*model, collector)
+    # The float network runs next, and scripts give these auxiliary states to it and to calib_graph, as MXNet lets them.
+    return model.symbol, model.arg_params, {**(aux_params or {}), **model.aux_params}, collector
 
 
 def calib_graph(qsym, arg_params, aux_params, collector,

@@ -11,6 +11,8 @@ the names of MXNet 2.0 (``device``, ``num_calib_batches``, ...). What differs, o
 * Calibration data may be anything that mxq.quantize_model takes. Iterators are reset before and after, padding is no
   data, ``num_calib_examples`` is exact. Nothing is reshaped: MXNet flattens the first two axes of 5-D data.
 * ``calib_mode`` also takes mxq's 'mse' and 'percentile'. Ranges have full precision; entropy needs no scipy.
+* What BatchNorm folding leaves without use is not among the auxiliary states that come back, but for quantize_graph's:
+  keep the float ``aux_params`` under a name of their own.
 * Weights are stored as int8, biases as int32, so ``calib_graph`` makes the symbol anew and its result has other nodes
   than the symbol it was given.
 * ``logger`` gets a summary, and at debug level a line a node. No environment variable is set.
