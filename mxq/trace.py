@@ -5,6 +5,7 @@ import itertools
 from typing import Dict, Iterable, List, Mapping, NamedTuple, Tuple
 
 import mxnet as mx
+import numpy as np
 from mxnet.gluon.parameter import DeferredInitializationError
 
 from .calib import batches
@@ -124,7 +125,13 @@ def _finish_initialization(net, names: List[str], shapes: Dict[str, Tuple[int, .
 
 def _arrays(net, symbol) -> Dict[str, mx.nd.NDArray]:
     needed = set(symbol.list_inputs())
-    return {n: p.data(p.list_ctx()[0]) for n, p in net.collect_params().items() if n in needed}
+    arrays = {n: p.data(p.list_ctx()[0]) for n, p in net.collect_params().items() if n in needed}
+    for name, array in arrays.items():
+        if np.dtype(array.dtype).name in ("float16", "float64"):
+            raise ConfigError(
+                f"parameter {name!r} is {np.dtype(array.dtype).name}; quantize the float32 network: net.cast('float32')"
+            )
+    return arrays
 
 
 def _shape_list(data_shapes) -> list:

@@ -378,6 +378,36 @@ def test_networks_that_cannot_be_quantized_say_why():
     _refused(lambda: mxq.quantize_net(waiting, blocks.images((4, 12))), "(1, 12)")
 
 
+def test_other_types_and_structures_are_refused():
+    half = blocks.trained()
+    half.cast("float16")
+    _refused(lambda: mxq.quantize_net(half, IMAGES), "float16", "cast")
+
+    class ReturnsDict(mx.gluon.HybridBlock):
+        def hybrid_forward(self, F, x):
+            return {"x": F.relu(x)}
+
+    _refused(lambda: mxq.quantize_net(ReturnsDict(), IMAGES), "dict", "arrays")
+    net = blocks.trained()
+    _refused(lambda: mxq.quantize_net(net, IMAGES.astype(complex)), "complex", error=mxq.CalibrationError)
+    _refused(lambda: mxq.quantize_net(net, IMAGES[:0]), "empty", error=mxq.CalibrationError)
+    _refused(lambda: mxq.quantize_net(net, [IMAGES, IMAGES[:, :, :5]]), "batch 1", error=mxq.CalibrationError)
+
+
+def test_a_saved_table_gives_the_same_network_and_a_wrong_one_is_refused():
+    net = blocks.trained()
+    block = _quantized(net)
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "table.json")
+        block.table.save(path)
+        again = mxq.quantize_net(net, calib_table=path)
+        assert again.symbol.tojson() == block.symbol.tojson()
+        x = mx.nd.array(IMAGES)
+        assert np.array_equal(again(x).asnumpy(), block(x).asnumpy())
+        other = blocks.trained(classes=6)
+        _refused(lambda: mxq.quantize_net(other, calib_table=path), "another network", error=mxq.CalibrationError)
+
+
 def test_bad_options_and_data_say_what_is_accepted():
     net = blocks.trained()
     _refused(lambda: _quantized(net, calib_mod="mse"), "calib_mod", "calib_mode")

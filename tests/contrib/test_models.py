@@ -237,6 +237,11 @@ def test_files_instead_of_a_symbol():
         model = quantize_model(os.path.join(folder, "small-symbol.json"), args, aux, calib_mode="none")
     check_module(*model, shapes["data"])
     refused(lambda: quantize_model("nothing-symbol.json", args, aux, calib_mode="none"), "nothing-symbol.json")
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "odd-symbol.json")
+        with open(path, "w") as file:
+            file.write(sym.tojson().replace('"Pooling"', '"Poolung"'))
+        refused(lambda: quantize_model(path, args, aux, calib_mode="none"), "Poolung", "pool0", "Pooling")
 
 
 def test_spellings_of_mxnet_2_0():
