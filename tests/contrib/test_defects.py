@@ -16,7 +16,7 @@ from .. import blocks
 from ..blocks import images, sqnr
 from ..networks import fill, forward
 from ..realdata import REPO
-from .refusals import refused
+from ..refusals import refused
 
 
 def _net(scale=1.0, shape=(4, 3, 9, 9)):

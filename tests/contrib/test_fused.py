@@ -10,7 +10,7 @@ from mxq.errors import GraphError
 
 from ..blocks import sqnr
 from ..networks import NETWORKS, batch, forward
-from .refusals import refused
+from ..refusals import refused
 
 #: MXNet 1.9.1's fusion changes what these compute: x + f(x), and outputs in the middle.
 BROKEN = ("preactivation", "middle_output")

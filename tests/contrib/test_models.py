@@ -16,7 +16,7 @@ from mxq.qmath import QMAX
 
 from ..blocks import images, sqnr
 from ..networks import NETWORKS, batch, fill, forward
-from .refusals import refused
+from ..refusals import refused
 
 BATCH = 4
 

@@ -15,7 +15,7 @@ from mxq.contrib.quantization import CalibrationCollector, quantize_net, quantiz
 
 from .. import blocks
 from ..blocks import images, sqnr
-from .refusals import refused
+from ..refusals import refused
 
 IMAGES = images((12, 3, 12, 10))
 

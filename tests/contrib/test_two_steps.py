@@ -14,7 +14,7 @@ from mxq.errors import CalibrationError
 
 from ..blocks import images, sqnr
 from ..networks import NETWORKS, batch, fill, forward, unfused
-from .refusals import refused
+from ..refusals import refused
 from .test_models import small
 
 
