@@ -8,11 +8,12 @@ Which lowering an operator has stands in its row of the op table (`mxq/ops`); th
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
+from ..errors import GraphError
 from ..graph import TYPE_FLAGS, Graph, Node, Value
 from ..ops import UNIT, Unit
 from ..ops.fuse import read_chain
@@ -97,8 +98,10 @@ class Lowering:
                 return self._ints[key + (wanted,)]
         present = [self._ints[key + (stored,)] for stored in ("last", "first") if key + (stored,) in self._ints]
         form = present[0] if present else self._quantize(key, layout or "first", rank)
+        if form.rank is None and rank is not None:
+            form = replace(form, rank=rank)
         if layout and form.layout != layout:
-            form = self._relayout(form, layout)
+            form = self._relayout(form, layout, value)
         self._ints[key + (form.layout,)] = form
         return form
 
@@ -259,13 +262,18 @@ class Lowering:
             return Form(new.out(), layout, rank, attrs["out_type"], runtime=(new.out(1), new.out(2)))
         return Form(new.out(), layout, rank, qparams.dtype, qparams.scale, qparams.zero_point)
 
-    def _relayout(self, form: Form, layout: str) -> Form:
-        if form.rank is None or form.rank <= 2:
-            return Form(form.value, layout, form.rank, form.dtype, form.scale, form.zero_point, form.runtime)
+    def _relayout(self, form: Form, layout: str, value: Value) -> Form:
+        if form.rank is None:
+            raise GraphError(f"the rank of {value} is unknown, so its layout cannot be changed; pass data_shapes")
+        if form.rank <= 2:
+            return replace(form, layout=layout)
         node = self.emit(
-            "mxq_transpose", f"{form.value.node.name}_{layout}", [form.value], {"axes": _permutation(form.rank, layout)}
+            "mxq_transpose",
+            f"{form.value.node.name}_{layout}",
+            [form.value],
+            {"axes": _permutation(form.rank, layout)},
         )
-        return self._like(form, node, layout, form.rank)
+        return replace(form, value=node.out(), layout=layout)
 
     def _as_float(self, value: Value) -> Value:
         key = _key(value)
