@@ -13,6 +13,7 @@ from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
+from ..attributes import attr_text
 from ..errors import GraphError
 from ..graph import TYPE_FLAGS, Graph, Node, Value
 from ..ops import UNIT, Unit
@@ -315,6 +316,10 @@ class Lowering:
                 self.graph.params[node.name] = self.source.params[node.name]
                 if node.name in self.source.aux:
                     self.graph.aux.add(node.name)
+            elif (node.name, 0) in self.source.shapes:
+                # A known rank with unknown sizes: without it MXNet writes past a buffer where an extension operator
+                # meets this input during shape inference without data.
+                new.attrs.setdefault("__shape__", attr_text((0,) * len(self.source.shapes[node.name, 0])))
         else:
             new = Node(node.op, node.name, node.attrs, [self._as_float(v) for v in node.inputs], node.subgraphs)
             self.graph.nodes.append(new)

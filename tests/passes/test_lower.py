@@ -122,3 +122,13 @@ def test_permutations_undo_each_other():
 def test_a_range_gives_back_its_parameters(dtype, scale, zero_point):
     qparams = QParams(float(np.float32(scale)), zero_point, dtype)
     assert range_to_qparams(*_representative_range(qparams), dtype) == qparams
+
+
+def test_data_has_a_rank_so_that_shape_inference_without_data_is_a_clean_error():
+    net = NETWORKS["plain"]()
+    raw = np.random.RandomState(0).randint(0, 256, net[3]["data"]).astype("uint8")
+    model = mxq.quantize_model(net[0], net[1:3], raw, input_dtype="uint8", mean=127.0, std=60.0)
+    assert model.symbol.attr_dict()["data"]["__shape__"] == "(0, 0, 0, 0)"
+    for size in (13, 20):
+        raw = np.zeros((3, 3, size, size), np.uint8)
+        assert forward(model, {"data": raw})[0].shape == (3, 5)
