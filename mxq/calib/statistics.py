@@ -85,13 +85,19 @@ class TensorStatistics:
         self.min, self.max = min(self.min, found.min), max(self.max, found.max)
         self.sum += found.sum
         self.sum_of_squares += found.sum_of_squares
-        if array.ndim > 1:
-            per_channel = array.reshape(*array.shape[:2], -1).sum(axis=2).sum(axis=0, dtype=np.float64)
-            self._channel_sums = per_channel if self._channel_sums is None else self._channel_sums + per_channel
+        self._add_channels(_channel_sums(array), before=self.count - flat.size)
+
+    def _add_channels(self, sums: Optional[np.ndarray], before: int) -> None:
+        """Adds sums per channel to those of `before` values; sums of another number of channels end them for good."""
+        if not before:
+            self._channel_sums = sums
+        elif self._channel_sums is not None:
+            same = sums is not None and sums.shape == self._channel_sums.shape
+            self._channel_sums = self._channel_sums + sums if same else None
 
     @property
     def channel_mean(self) -> Optional[np.ndarray]:
-        """Mean per channel (axis 1), float64; None for tensors without one."""
+        """Mean per channel (axis 1), float64; None for tensors without one or where its size changed."""
         if self._channel_sums is None:
             return None
         return self._channel_sums * (self._channel_sums.size / self.count)
@@ -102,13 +108,12 @@ class TensorStatistics:
             raise CalibrationError(f"statistics with {self.num_bins} and {other.num_bins} bins do not merge")
         self._grow(other._exponent)
         self._counts += _coarser(other._counts, self._exponent - other._exponent)
+        if other.count:
+            self._add_channels(other._channel_sums, before=self.count)
         self.count += other.count
         self.min, self.max = min(self.min, other.min), max(self.max, other.max)
         self.sum += other.sum
         self.sum_of_squares += other.sum_of_squares
-        if other._channel_sums is not None:
-            mine = 0.0 if self._channel_sums is None else self._channel_sums
-            self._channel_sums = mine + other._channel_sums
 
     def histogram(self) -> Histogram:
         """The bins from the smallest to the largest value. Raises CalibrationError if there is no data."""
@@ -122,6 +127,16 @@ class TensorStatistics:
         if exponent > self._exponent:
             self._counts = _coarser(self._counts, exponent - self._exponent)
             self._exponent = exponent
+
+
+def _channel_sums(array: np.ndarray) -> Optional[np.ndarray]:
+    """Sums over all axes but axis 1, in float64 over the batch; None for arrays without that axis."""
+    if array.ndim < 2:
+        return None
+    rows = array.reshape(*array.shape[:2], -1)
+    with np.errstate(over="ignore"):
+        sums = rows.sum(axis=2).sum(axis=0, dtype=np.float64)
+    return sums if np.isfinite(sums).all() else rows.sum(axis=(0, 2), dtype=np.float64)
 
 
 def _exponent(absmax: float, num_bins: int) -> int:

@@ -191,3 +191,58 @@ def test_statistics_errors_name_tensors():
     stats = Statistics(["conv0", "conv1"])
     raises(lambda: stats["conv"], "'conv'", "conv0")
     raises(lambda: stats.merge(Statistics(["conv0"])), "conv1")
+
+
+# -- means per channel -------------------------------------------------------------------------------------------------
+
+
+def _batches(*shapes):
+    rng = np.random.RandomState(0)
+    return [rng.normal(3, 1, shape).astype(np.float32) for shape in shapes]
+
+
+@parameterized.expand([("nc", (4, 3), (2, 3)), ("ncw", (4, 3, 5), (1, 3, 5)), ("nchw", (4, 3, 5, 6), (2, 3, 7, 2))])
+def test_channel_mean_is_over_all_other_axes(_, *shapes):
+    arrays = _batches(*shapes)
+    expected = np.concatenate([a.astype(np.float64).swapaxes(0, 1).reshape(a.shape[1], -1) for a in arrays], axis=1)
+    assert np.allclose(of(*arrays).channel_mean, expected.mean(axis=1), rtol=1e-6)
+
+
+def test_channel_mean_of_integers_and_of_huge_values():
+    assert of(np.full((2, 3, 100), 250, np.uint8)).channel_mean.tolist() == [250.0] * 3
+    huge = np.full((2, 3, 100), 1e38, np.float32)
+    huge[:, 1] *= -1
+    assert np.allclose(of(huge).channel_mean, np.float64([1e38, -1e38, 1e38]), rtol=1e-6)
+
+
+@parameterized.expand(
+    [("other_size", (2, 3, 5), (2, 4, 5)), ("one_channel", (2, 1), (2, 3)), ("no_channels", (2, 3), (7,))]
+)
+def test_channels_that_change_between_batches_have_no_mean(_, first, second):
+    """A concat or reshape over a free axis may change axis 1; the rest of the statistics is sound."""
+    arrays = _batches(first, second)
+    for order in (arrays, arrays[::-1], [*arrays, arrays[0]]):
+        stats = of(*order)
+        assert stats.channel_mean is None
+        assert stats.count == sum(a.size for a in order)
+        merged = TensorStatistics(16)
+        for array in order:
+            merged.merge(of(array))
+        assert merged.channel_mean is None and state(merged) == state(stats)
+
+
+def test_channel_means_merge():
+    arrays = _batches((4, 3, 5), (2, 3, 5), (1, 3, 2))
+    merged = of(arrays[0])
+    merged.merge(of(*arrays[1:]))
+    merged.merge(TensorStatistics(16))  # nothing seen: nothing changes
+    assert np.allclose(merged.channel_mean, of(*arrays).channel_mean, rtol=1e-12)
+    empty = TensorStatistics(16)
+    assert empty.channel_mean is None
+    empty.merge(merged)
+    assert np.allclose(empty.channel_mean, merged.channel_mean)
+
+
+def test_an_empty_batch_leaves_channel_means():
+    stats = of(np.ones((2, 3)), np.zeros((0, 3)), np.zeros((0, 7)))
+    assert stats.channel_mean.tolist() == [1.0, 1.0, 1.0]

@@ -260,6 +260,26 @@ def test_entropy_keeps_a_cap():
     assert entropy(histogram(SAMPLES["relu6"]), "uint8") == (0.0, 6.0)
 
 
+@parameterized.expand([(seed, signed) for seed in range(6) for signed in (True, False)])
+def test_entropy_keeps_few_values(seed, signed):
+    """20 values: the divergence is chance, and clipped 18 of them."""
+    x = np.float32(np.random.RandomState(seed).normal(0, 1, 20))
+    h = histogram(x if signed else np.maximum(x, 0))
+    assert entropy(h, "int8" if signed else "uint8") == (h.min, h.max)
+
+
+@parameterized.expand([(seed, share) for seed in range(6) for share in (0.02, 0.3, 0.9)])
+def test_entropy_keeps_what_lies_beyond_spikes(seed, share):
+    """Channels that are constant, as a bias leaves them on a blank image, beside others that vary."""
+    rng = np.random.RandomState(seed)
+    spikes = np.repeat(rng.normal(0, 0.3, 64), int(1000 * share))
+    x = np.float32(np.concatenate([spikes, rng.normal(0, 1, int(64000 * (1 - share)))]))
+    for dtype, values in (("int8", x), ("uint8", np.maximum(x, 0))):
+        h = histogram(values)
+        ours, whole = (squared_error(values, *range_, dtype) for range_ in (entropy(h, dtype), (h.min, h.max)))
+        assert ours <= 9 * whole, (dtype, entropy(h, dtype), ours / whole)
+
+
 # -- speed -------------------------------------------------------------------------------------------------------------
 
 
