@@ -6,8 +6,11 @@ import logging
 import os
 from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
+from .arguments import check_names, check_network, check_normalization, check_options, check_symbol
 from .calib import batches, choose, collect
+from .calib.choose import check_mode
 from .calib.collect import SUB_BATCH
+from .calib.data import of_integers
 from .calib.table import CalibTable, graph_hash, tensor_key
 from .errors import ConfigError
 from .exclude import excluded_nodes, follow_folding
@@ -111,7 +114,9 @@ def quantize_model(sym, params, calib_data=None, **options) -> QuantizedModel:
         ConfigError: an argument that is not accepted. GraphError: a network that cannot be read. CalibrationError:
         data or a table that do not fit. All are subclasses of MXQError and ValueError.
     """
+    check_names("quantize_model", options, Options._fields)
     symbol = load_symbol(sym) if isinstance(sym, (str, os.PathLike)) else sym
+    check_symbol(symbol)
     arrays = load_params(params) if isinstance(params, (str, os.PathLike)) else params
     graph = Graph.from_symbol(symbol, *split_params(arrays, symbol))
     return quantize_graph(graph, calib_data, Options(**options))
@@ -141,6 +146,8 @@ def quantize_graph(graph: Graph, calib_data, options: Options) -> QuantizedModel
     """The data flow on a Graph; see quantize_model."""
     if isinstance(options.calib_table, (str, os.PathLike)):
         options = options._replace(calib_table=CalibTable.load(options.calib_table))
+    if options.calib_mode not in (None, "none"):
+        check_mode(options.calib_mode)
     plan = make_plan(graph, calib_data, options)
     table = _calibrate(plan, options) if plan.calibrated else None
     return convert(graph, plan, table, options)
@@ -149,10 +156,13 @@ def quantize_graph(graph: Graph, calib_data, options: Options) -> QuantizedModel
 def make_plan(graph: Graph, calib_data, options: Options) -> Plan:
     """Simplifies the network and decides what becomes int8."""
     _check(options)
+    check_network(graph, options)
     data_names = _data_names(graph, options)
     excluded = excluded_nodes(graph, options.excluded_sym_names, options.excluded_op_names, options.excluded_patterns)
-    floats = run(graph, simplifications(data_names[0] if data_names else None, options))
-    examples, floats.shapes = _examples(floats, calib_data, data_names, options)
+    examples, shapes = _examples(calib_data, data_names, options)
+    floats = run(graph, simplifications(data_names[0] if data_names else None, options, shapes))
+    known = all(name in shapes and all(n and n > 0 for n in shapes[name]) for name in data_names)
+    floats.shapes = infer_shapes(floats, {name: shapes[name] for name in data_names}) if known else {}
     integers = {n: INPUT_RANGES[options.input_dtype] for n in data_names[:1] if options.input_dtype != "float32"}
     calibrated = options.calib_mode not in (None, "none") or options.calib_table is not None
     annotated = annotate(
@@ -188,10 +198,11 @@ def convert(graph: Graph, plan: Plan, table: Optional[CalibTable], options: Opti
     return QuantizedModel.of(lowered, table, report, qdq)
 
 
-def simplifications(data_name: Optional[str], options: Options) -> List:
-    """The float passes, in order."""
-    passes = []
+def simplifications(data_name: Optional[str], options: Options, shapes: Mapping = None) -> List:
+    """The float passes, in order; `shapes` of inputs as far as known."""
+    passes, shape = [], (shapes or {}).get(data_name)
     if options.mean is not None or options.std is not None or options.input_dtype != "float32":
+        check_normalization(data_name, shape, mean=options.mean, std=options.std)
         passes.append(
             functools.partial(
                 prepend_normalization,
@@ -199,12 +210,14 @@ def simplifications(data_name: Optional[str], options: Options) -> List:
                 mean=0.0 if options.mean is None else options.mean,
                 std=1.0 if options.std is None else options.std,
                 dtype=options.input_dtype,
+                ndim=4 if shape is None else len(shape),
             )
         )
     return [*passes, drop_noops, fold_pad, fold_batchnorm]
 
 
 def _check(options: Options) -> None:
+    check_options(options)
     for name, accepted in CHOICES.items():
         given = getattr(options, name)
         by_operator = name == "quantize_granularity" and isinstance(given, Mapping)
@@ -220,8 +233,8 @@ def _data_names(graph: Graph, options: Options) -> List[str]:
     return names
 
 
-def _examples(graph: Graph, calib_data, data_names: List[str], options: Options) -> Tuple[Optional[Iterable], Dict]:
-    """Calibration batches, and the shapes of all values as far as shapes of the data are known."""
+def _examples(calib_data, data_names: List[str], options: Options) -> Tuple[Optional[Iterable], Dict]:
+    """Calibration batches, and the shapes of the inputs as far as they are known."""
     examples, shapes = None, dict(options.calib_table.data_shapes if options.calib_table is not None else {})
     shapes.update(options.data_shapes or {})
     if calib_data is not None:
@@ -232,12 +245,12 @@ def _examples(graph: Graph, calib_data, data_names: List[str], options: Options)
             num_examples=options.num_calib_examples,
             data_shapes=options.data_shapes,
         )
+        if options.input_dtype != "float32":
+            found = of_integers(found, data_names[0], options.input_dtype)
         first = next(found)
         shapes.update((name, tuple(array.shape)) for name, array in first.arrays.items())
         examples = itertools.chain([first], found)
-    if not set(data_names) <= set(shapes):
-        return examples, {}
-    return examples, infer_shapes(graph, {n: shapes[n] for n in data_names})
+    return examples, shapes
 
 
 def _calibrate(plan: Plan, options: Options) -> CalibTable:

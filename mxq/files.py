@@ -8,7 +8,7 @@ import re
 import uuid
 from typing import Callable, Dict, Iterator, Mapping, Tuple
 
-from .errors import GraphError, nearest
+from .errors import ConfigError, GraphError, nearest
 from .params_format import what_is_broken
 
 _log = logging.getLogger(__name__)
@@ -94,10 +94,13 @@ def save_model(prefix: str, sym, arg_params: Mapping, aux_params: Mapping = None
 
     Raises:
         GraphError: the folder does not exist.
+        ConfigError: no such epoch.
         OSError: the disk is full or the folder is not writable.
     """
     import mxnet as mx
 
+    if isinstance(epoch, bool) or not isinstance(epoch, int) or epoch < 0:
+        raise ConfigError(f"epoch={epoch!r}: accepted is an integer from 0")
     folder = os.path.dirname(os.path.abspath(prefix))
     if not os.path.isdir(folder):
         raise GraphError(f"cannot save {prefix!r}: folder {folder!r} does not exist; create it first")

@@ -21,7 +21,7 @@ DTYPES = ("auto", "int8", "uint8")
 
 def check_mode(mode: str) -> str:
     """The mode's own name. Raises ConfigError for an unknown one."""
-    name = ALIASES.get(mode, mode)
+    name = ALIASES.get(mode, mode) if isinstance(mode, str) else None
     if name not in MODES:
         known = (*MODES, *ALIASES)
         raise ConfigError(f"calibration mode {mode!r}: accepted are {', '.join(known)}{nearest(str(mode), known)}")

@@ -114,6 +114,22 @@ def _checked(raw: Iterable[_Raw], names: List[str], num_examples, data_shapes) -
         logger.warning("calibration data holds %d examples, %d were asked for", done, num_examples)
 
 
+def of_integers(found: Iterable[Batch], name: str, dtype: str) -> Iterator[Batch]:
+    """The batches with input `name` as integers. Raises CalibrationError for a value that `dtype` does not have."""
+    info = np.iinfo(dtype)
+    for index, batch in enumerate(found):
+        array = batch.arrays[name].asnumpy()
+        outside = (array < info.min) | (array > info.max)
+        if array.dtype.kind == "f":
+            outside |= array != np.rint(array)
+        if outside.any():
+            raise CalibrationError(
+                f"input {name!r} of calibration batch {index} has the value {array[outside][0]}, and input_dtype is "
+                f"{dtype!r}: give the integers {info.min} to {info.max} that the network will be fed, not normalized"
+            )
+        yield Batch({**batch.arrays, name: _ndarray(array.astype(dtype))}, batch.n_valid)
+
+
 def _raw_batches(data, names: List[str], batch_size: int) -> Iterator[_Raw]:
     """Brings every accepted kind of data to a stream of _Raw."""
     import mxnet as mx

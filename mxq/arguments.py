@@ -1,0 +1,156 @@
+"""Checks of the arguments of quantize_model and quantize_net, before any work is done with them."""
+
+from typing import Any, Callable, Dict, Iterable, Mapping, Optional, Sequence
+
+import numpy as np
+
+from .calib.table import CalibTable
+from .errors import ConfigError, GraphError, nearest
+from .graph import Graph
+from .params import WEIGHTED_LAYERS
+
+#: Operators whose granularity can be chosen.
+GRANULAR = ("Convolution", "FullyConnected")
+
+
+def check_names(function: str, given: Iterable[str], accepted: Sequence[str]) -> None:
+    """Refuses keyword arguments that do not exist."""
+    for name in given:
+        if name not in accepted:
+            raise ConfigError(f"{function} has no option {name!r}{nearest(name, accepted)}")
+
+
+def check_symbol(sym) -> None:
+    """Refuses what is no symbol."""
+    import mxnet as mx
+
+    if not isinstance(sym, mx.sym.Symbol):
+        kind = f"of type {type(sym).__name__}"
+        block = "; for a Gluon network use mxq.quantize_net" if isinstance(sym, mx.gluon.Block) else ""
+        raise GraphError(f"sym is {kind}: give an mx.sym.Symbol or the path of its JSON file{block}")
+
+
+def check_options(options) -> None:
+    """Checks every option whose accepted values are no short list and do not depend on the network.
+
+    Args:
+        options: mxq.api.Options.
+    """
+    for name, check in _CHECKS.items():
+        check(name, getattr(options, name))
+
+
+def check_network(graph: Graph, options) -> None:
+    """Refuses parameters that are not float32 where that is needed, and shapes of inputs that do not exist."""
+    for name, array in graph.params.items():
+        if array.dtype.name in ("float16", "float64"):
+            raise GraphError(
+                f"parameter {name!r} is {array.dtype.name}; quantize the float32 network: give every array as "
+                "array.astype('float32')"
+            )
+    for node in graph.nodes:
+        for value in node.inputs[1:] if node.op in WEIGHTED_LAYERS else ():
+            array = graph.param_of(value)
+            if array is not None and array.dtype != np.float32:
+                raise GraphError(
+                    f"parameter {value.node.name!r} of {node.op} {node.name!r} is {array.dtype}: give float32"
+                    + ("; is this network quantized already?" if array.dtype == np.int8 else "")
+                )
+    names = [node.name for node in graph.inputs]
+    for name in options.data_shapes or {}:
+        if name not in names:
+            raise ConfigError(
+                f"data_shapes has {name!r}, which is no input of the network{nearest(str(name), names)}; "
+                f"inputs: {', '.join(names)}"
+            )
+
+
+def check_normalization(data_name: Optional[str], shape: Optional[Sequence[int]], **given) -> None:
+    """Refuses a mean or std that does not fit the network's data, whose channels are axis 1.
+
+    Args:
+        data_name: the input; None if the network has none.
+        shape: its shape, if known.
+        given: mean and std as the caller has them.
+    """
+    if data_name is None:
+        raise ConfigError("mean, std and input_dtype concern the network's data, and it has no data input")
+    for name, value in given.items():
+        if value is None:
+            continue
+        try:
+            array = np.asarray(value, np.float32).reshape(-1)
+        except (TypeError, ValueError):
+            array = np.full(1, np.nan)
+        if not array.size or not np.isfinite(array).all() or (name == "std" and not (array > 0).all()):
+            above = " above 0" if name == "std" else ""
+            raise ConfigError(f"{name}={value!r}: give one finite number{above}, or one per channel")
+        if shape is not None and array.size > 1 and (len(shape) < 2 or shape[1] not in (array.size, 0, -1, None)):
+            raise ConfigError(
+                f"{name} has {array.size} values; {data_name!r} of shape {tuple(shape)} has "
+                f"{shape[1] if len(shape) > 1 else 'no'} channels (axis 1)"
+            )
+
+
+def _count(name: str, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+        raise ConfigError(f"{name}={value!r}: accepted is an integer from 1")
+
+
+def _optional_count(name: str, value: Any) -> None:
+    if value is not None:
+        _count(name, value)
+
+
+def _names(name: str, value: Any) -> None:
+    if isinstance(value, (str, bytes)) or not all(isinstance(item, str) for item in value or ()):
+        raise ConfigError(f"{name}={value!r}: give a list of strings")
+
+
+def _granularity(name: str, value: Any) -> None:
+    for op in value if isinstance(value, Mapping) else ():
+        if op not in GRANULAR:
+            raise ConfigError(f"{name} has operator {op!r}: accepted are {', '.join(GRANULAR)}")
+
+
+def _shapes(name: str, value: Any) -> None:
+    if value is None:
+        return
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"{name}={value!r}: give a dict by input name, such as {{'data': (1, 3, 224, 224)}}")
+    for key, shape in value.items():
+        sizes = shape if isinstance(shape, (tuple, list)) else ("",)
+        if not all(n is None or (isinstance(n, (int, np.integer)) and n >= -1) for n in sizes):
+            raise ConfigError(f"{name}[{key!r}]={shape!r}: give a shape of integers; 0 or -1 where any size will do")
+
+
+def _table(name: str, value: Any) -> None:
+    if value is not None and not isinstance(value, CalibTable):
+        raise ConfigError(f"{name} is a {type(value).__name__}: give a CalibTable or the path of a saved one")
+
+
+def _context(name: str, value: Any) -> None:
+    import mxnet as mx
+
+    if value is None:
+        return
+    if not isinstance(value, mx.Context):
+        raise ConfigError(f"{name}={value!r}: give one context, such as mx.cpu()")
+    try:
+        mx.nd.zeros((1,), ctx=value).wait_to_read()
+    except mx.MXNetError as error:
+        reason = str(error).strip().splitlines()[-1]
+        raise ConfigError(f"{name}={value}: this MXNet cannot use it ({reason}); give mx.cpu()") from error
+
+
+_CHECKS: Dict[str, Callable[[str, Any], None]] = {
+    "num_calib_examples": _optional_count,
+    "batch_size": _count,
+    "quantize_granularity": _granularity,
+    "sub_batch": _optional_count,
+    "data_names": _names,
+    "label_names": _names,
+    "data_shapes": _shapes,
+    "calib_table": _table,
+    "ctx": _context,
+}
