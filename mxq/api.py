@@ -7,11 +7,12 @@ import os
 from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 from .arguments import check_names, check_network, check_normalization, check_options, check_symbol
-from .calib import batches, choose, collect
+from .calib import batches
 from .calib.choose import check_mode
 from .calib.collect import SUB_BATCH
 from .calib.data import of_integers
-from .calib.table import CalibTable, graph_hash, tensor_key
+from .calib.table import CalibTable, tensor_key
+from .calibrate import calibrate
 from .errors import ConfigError
 from .exclude import excluded_nodes, follow_folding
 from .files import load_params, load_symbol
@@ -37,6 +38,7 @@ CHOICES = {
     "quantized_dtype": ("auto", "int8", "uint8"),
     "quantize_mode": ("smart", "full"),
     "quantize_granularity": ("channel-wise", "tensor-wise"),
+    "weight_rounding": ("adaptive", "nearest"),
     "input_dtype": ("float32", "int8", "uint8"),
 }
 #: What integers at the network's input stand for: themselves.
@@ -52,6 +54,8 @@ class Options(NamedTuple):
     quantized_dtype: str = "auto"
     quantize_mode: str = "smart"
     quantize_granularity: Union[str, Mapping[str, str]] = "channel-wise"
+    weight_rounding: str = "adaptive"
+    equalize: bool = True
     bias_correction: bool = True
     excluded_sym_names: Sequence[str] = ()
     excluded_op_names: Sequence[str] = ()
@@ -91,6 +95,9 @@ def quantize_model(sym, params, calib_data=None, **options) -> QuantizedModel:
         quantize_mode: 'smart' (int8 where it pays) or 'full' (wherever an operator has an int8 form).
         quantize_granularity: scales of weights: 'channel-wise' or 'tensor-wise'; by operator with a dict such as
             ``{'FullyConnected': 'tensor-wise'}``.
+        weight_rounding: 'adaptive' rounds weights so that their errors cancel on the calibration data; 'nearest'
+            rounds each to the nearest level, and so does 'adaptive' where there is a table but no data.
+        equalize: channels between two layers are brought to similar ranges first.
         bias_correction: biases take back the mean error that rounding the weights makes on the calibration data.
         excluded_sym_names, excluded_op_names, excluded_patterns: lists of node names, operator names and regular
             expressions on node names that stay float. One that matches nothing is an error.
@@ -149,8 +156,11 @@ def quantize_graph(graph: Graph, calib_data, options: Options) -> QuantizedModel
     if options.calib_mode not in (None, "none"):
         check_mode(options.calib_mode)
     plan = make_plan(graph, calib_data, options)
-    table = _calibrate(plan, options) if plan.calibrated else None
-    return convert(graph, plan, table, options)
+    if not plan.calibrated:
+        return convert(graph, plan, None, options)
+    found = calibrate(plan, options)
+    plan = plan._replace(floats=found.floats, annotated=found.annotated)
+    return convert(graph, plan, found.table, options, found.moments)
 
 
 def make_plan(graph: Graph, calib_data, options: Options) -> Plan:
@@ -177,7 +187,9 @@ def make_plan(graph: Graph, calib_data, options: Options) -> Plan:
     return Plan(floats, annotated, tensors, examples, integers, calibrated)
 
 
-def convert(graph: Graph, plan: Plan, table: Optional[CalibTable], options: Options) -> QuantizedModel:
+def convert(
+    graph: Graph, plan: Plan, table: Optional[CalibTable], options: Options, moments: Mapping = None
+) -> QuantizedModel:
     """Carries a plan out; `graph` is the network it was made for."""
     qdq = run(
         plan.annotated,
@@ -187,6 +199,7 @@ def convert(graph: Graph, plan: Plan, table: Optional[CalibTable], options: Opti
                 quantize_params,
                 granularity=options.quantize_granularity,
                 channel_means=table.channel_means if table is not None and options.bias_correction else None,
+                moments=moments,
             ),
         ],
         stage="qdq",
@@ -251,27 +264,3 @@ def _examples(calib_data, data_names: List[str], options: Options) -> Tuple[Opti
         shapes.update((name, tuple(array.shape)) for name, array in first.arrays.items())
         examples = itertools.chain([first], found)
     return examples, shapes
-
-
-def _calibrate(plan: Plan, options: Options) -> CalibTable:
-    if options.calib_table is not None:
-        options.calib_table.check(plan.floats)
-        return options.calib_table
-    if plan.examples is None:
-        raise ConfigError(
-            f"calib_mode={options.calib_mode!r} needs calib_data; give some, a calib_table, or calib_mode='none'"
-        )
-    statistics = collect(
-        plan.floats,
-        plan.tensors,
-        plan.examples,
-        ctx=options.ctx,
-        progress=options.progress,
-        num_examples=options.num_calib_examples,
-        sub_batch=options.sub_batch,
-    )
-    table = choose(statistics, options.calib_mode, graph_hash=graph_hash(plan.floats), dtype=options.quantized_dtype)
-    table.data_shapes = {
-        n.name: plan.floats.shapes[n.name, 0] for n in plan.floats.inputs if (n.name, 0) in plan.floats.shapes
-    }
-    return table

@@ -251,10 +251,13 @@ def test_a_saved_table_gives_the_same_network_and_a_wrong_one_isrefused():
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "table.json")
         block.table.save(path)
-        again = mxq.quantize_net(net, calib_table=path)
-        assert again.symbol.tojson() == block.symbol.tojson()
         x = mx.nd.array(IMAGES)
+        again = _quantized(net, calib_table=path)
+        assert again.symbol.tojson() == block.symbol.tojson()
         assert np.array_equal(again(x).asnumpy(), block(x).asnumpy())
+        # Without data weights are rounded to nearest, and the table alone decides everything else.
+        nearest = mxq.quantize_net(net, calib_table=path)
+        assert nearest.symbol.tojson() == _quantized(net, calib_table=path, weight_rounding="nearest").symbol.tojson()
         other = blocks.trained(classes=6)
         refused(lambda: mxq.quantize_net(other, calib_table=path), "another network", error=mxq.CalibrationError)
 

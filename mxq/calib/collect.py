@@ -1,7 +1,7 @@
 """Runs the float network over calibration data and gathers statistics of chosen tensors."""
 
 import warnings
-from typing import Dict, Iterable, List, Mapping, Optional
+from typing import Callable, Dict, Iterable, List, Mapping, Optional, Sequence
 
 import numpy as np
 
@@ -25,6 +25,7 @@ def collect(
     num_examples: Optional[int] = None,
     num_bins: int = NUM_BINS,
     sub_batch: Optional[int] = SUB_BATCH,
+    observers: Sequence[Callable[[str, np.ndarray], None]] = (),
 ) -> Statistics:
     """Statistics of values of a float graph, in one pass over the data.
 
@@ -44,6 +45,7 @@ def collect(
         num_examples: for the progress bar only.
         num_bins: histogram bins on each side of zero, a power of two.
         sub_batch: batches are run in parts of so many examples; None runs them as they come.
+        observers: called with the key and the array of every watched tensor, for what statistics do not hold.
 
     Raises:
         CalibrationError: no data, data the network does not accept, or a tensor that becomes NaN or infinite.
@@ -59,6 +61,8 @@ def collect(
                 part = {name: array[start : min(start + step, n)] for name, array in arrays.items()}
                 for key, array in network.run(part):
                     _update(statistics, key, array, f"in calibration batch {index}")
+                    for observer in observers:
+                        observer(key, array)
                 done = min(step, n - start)
                 statistics.num_examples += done
                 bar.step(done)

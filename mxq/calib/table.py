@@ -10,7 +10,7 @@ import hashlib
 import json
 import math
 import os
-from typing import Dict, Mapping, Sequence, Tuple
+from typing import Dict, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -70,6 +70,10 @@ def _from_outputs(graph: Graph):
     return order
 
 
+def _float32(arrays: Optional[Mapping[str, Sequence[float]]]) -> Dict[str, Tuple[float, ...]]:
+    return {key: tuple(np.asarray(array, np.float32).tolist()) for key, array in (arrays or {}).items()}
+
+
 class CalibTable:
     """Ranges by tensor key for one network.
 
@@ -79,6 +83,7 @@ class CalibTable:
         graph_hash: of the float graph that was calibrated (see graph_hash).
         num_examples: how many examples were seen.
         channel_means: tensor key -> mean per channel (axis 1), for bias correction; stored as float32.
+        channel_factors: layer -> factor per output channel that equalized the network (see mxq.passes.equalize).
         data_shapes: input name -> shape of a calibration batch, so that the table alone gives the same network again.
     """
 
@@ -91,6 +96,7 @@ class CalibTable:
         *,
         channel_means: Mapping[str, Sequence[float]] = None,
         data_shapes: Mapping[str, Sequence[int]] = None,
+        channel_factors: Mapping[str, Sequence[float]] = None,
     ):
         self.ranges: Dict[str, Tuple[float, float]] = {}
         for key, (lo, hi) in ranges.items():
@@ -101,10 +107,14 @@ class CalibTable:
         self.mode = mode
         self.graph_hash = graph_hash
         self.num_examples = int(num_examples)
-        self.channel_means: Dict[str, Tuple[float, ...]] = {
-            key: tuple(np.asarray(mean, np.float32).tolist()) for key, mean in (channel_means or {}).items()
-        }
+        self.channel_means = _float32(channel_means)
+        self.channel_factors = _float32(channel_factors)
         self.data_shapes = {name: tuple(int(n) for n in shape) for name, shape in (data_shapes or {}).items()}
+
+    def extended(self, **fields) -> "CalibTable":
+        """A copy with other `channel_means`, `channel_factors` or `data_shapes`."""
+        kept = {name: getattr(self, name) for name in ("channel_means", "channel_factors", "data_shapes")}
+        return CalibTable(self.ranges, self.mode, self.graph_hash, self.num_examples, **{**kept, **fields})
 
     def range(self, key: str) -> Tuple[float, float]:
         """(min, max) of a tensor. Raises CalibrationError, with the nearest keys, if it has none."""
@@ -151,6 +161,7 @@ class CalibTable:
             "ranges": {key: {"min": lo, "max": hi} for key, (lo, hi) in self.ranges.items()},
             # One string a tensor: a list would fill a line with every number.
             "channel_means": {key: " ".join(map(repr, mean)) for key, mean in self.channel_means.items()},
+            "channel_factors": {key: " ".join(map(repr, factor)) for key, factor in self.channel_factors.items()},
         }
         text = json.dumps(content, indent=1, allow_nan=False) + "\n"
 
@@ -176,7 +187,10 @@ class CalibTable:
             )
         try:
             ranges = {key: (entry["min"], entry["max"]) for key, entry in content["ranges"].items()}
-            means = {key: tuple(map(float, text.split())) for key, text in content.get("channel_means", {}).items()}
+            means, factors = (
+                {key: tuple(map(float, text.split())) for key, text in content.get(name, {}).items()}
+                for name in ("channel_means", "channel_factors")
+            )
             shapes = {name: ast.literal_eval(text) for name, text in content.get("data_shapes", {}).items()}
             return cls(
                 ranges,
@@ -184,6 +198,7 @@ class CalibTable:
                 str(content["graph_hash"]),
                 content["num_examples"],
                 channel_means=means,
+                channel_factors=factors,
                 data_shapes=shapes,
             )
         except (KeyError, TypeError, AttributeError, ValueError, SyntaxError) as error:

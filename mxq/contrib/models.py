@@ -185,6 +185,9 @@ def _options(
         excluded_op_names=float_ops((node.op for node in graph.nodes), ops),
         data_names=None if data_names is None else list(data_names),
         label_names=list(label_names or ()),
+        # One step gives what two do, and parameters that scripts can check: plain rounding of the network as it is.
+        weight_rounding="nearest",
+        equalize=False,
         sub_batch=None,  # as MXNet: the network may be made for one batch size
         ctx=ctx,
     )

@@ -25,6 +25,8 @@ def _any_layer(graph: Graph, layer: Node, source: Value, pad: Tuple[int, ...]) -
 def _pooling(graph: Graph, layer: Node, source: Value, pad: Tuple[int, ...]) -> Optional[str]:
     if layer.get("global_pool", False):
         return "global pooling has no padding"
+    if layer.get("pooling_convention", "valid") != "valid":
+        return "a window past the edge, which this pooling convention has, may lie on padding alone"
     if any(p >= k for p, k in zip(pad, kernel_of(layer))):
         return f"pad {pad} would be as large as the kernel {kernel_of(layer)}"
     kind = layer.get("pool_type", "max")

@@ -5,7 +5,8 @@ runs as it is: it is what exporters read and what the lowered graph is compared 
 
 Whose range a tensor has:
 
-* its own calibrated one, int8 or uint8 as `quantized_dtype` says ('auto': uint8 where no value is negative);
+* its own calibrated one, int8 or uint8 as `quantized_dtype` says ('auto': uint8 where no value is negative, and for the
+  network's input where that makes the steps smaller);
 * that of the concat that is its only user, so that the concat only copies;
 * that of its source where a unit merely moves or selects values.
 """
@@ -15,9 +16,14 @@ from typing import Dict, List, NamedTuple, Optional, Tuple
 from ..calib.table import CalibTable, tensor_key
 from ..graph import Graph, Value
 from ..ops import SELECT
+from ..ops.unary import BINARY, ELEMENTWISE
+from ..qmath import range_to_qparams
 from .annotate import quantized_values, units
 
 Key = Tuple[int, int]
+
+#: How much smaller the steps must be. Of pixels scaled to [-1, 1], a zero point would put every one between two levels.
+WORTH_A_ZERO_POINT = 0.95
 
 
 class TensorRange(NamedTuple):
@@ -53,7 +59,10 @@ def assign_ranges(
     found = {}
     for value in quantized:
         key = tensor_key(value)
-        found[(id(value.node), value.index)] = fixed.get(key) or _own_range(table, key, quantized_dtype)
+        tensor_range = fixed.get(key) or _own_range(table, key, quantized_dtype)
+        if key not in fixed and quantized_dtype == "auto" and _is_input(value):
+            tensor_range = _finer(tensor_range)
+        found[(id(value.node), value.index)] = tensor_range
     uses = graph.uses()
     all_units = units(graph)
     source_of = {(id(u.output.node), u.output.index): u.inputs[0] for u in all_units if u.kind == SELECT}
@@ -75,6 +84,25 @@ def _own_range(table: CalibTable, key: str, quantized_dtype: str) -> TensorRange
     lo, hi = table.range(key)
     dtype = quantized_dtype if quantized_dtype != "auto" else "uint8" if lo >= 0 else "int8"
     return TensorRange(lo, hi, dtype)
+
+
+def _is_input(value: Value) -> bool:
+    """Whether a value is an input of the network, or one normalized by a function of one number."""
+    node = value.node
+    return node.is_variable or (
+        (node.op in ELEMENTWISE or node.op in BINARY or node.op in ("Cast", "cast"))
+        and all(_is_input(v) for v in node.inputs)
+    )
+
+
+def _finer(given: TensorRange) -> TensorRange:
+    """Pixels minus a mean are lopsided: uint8 with a zero point has smaller steps for them than symmetric int8."""
+    affine = given._replace(dtype="uint8")
+    return affine if _step(affine) < WORTH_A_ZERO_POINT * _step(given) else given
+
+
+def _step(given: TensorRange) -> float:
+    return range_to_qparams(*given).scale
 
 
 def _align(value: Value, target: TensorRange, found: Dict, uses: Dict, source_of: Dict) -> None:

@@ -21,6 +21,7 @@ from ..graph import Graph, Node, Value
 from ..ops import COMPUTE, Unit
 from ..ops.weighted import geometry_of
 from ..qmath import INT32_MAX, LEVELS, QParams, quantize_bias, quantize_weight, range_to_qparams
+from ..rounding import round_weight
 from .annotate import units
 
 
@@ -29,6 +30,7 @@ def quantize_params(
     *,
     granularity: Union[str, Mapping[str, str]] = "channel-wise",
     channel_means: Mapping[str, np.ndarray] = None,
+    moments: Mapping[str, np.ndarray] = None,
 ) -> Graph:
     """Returns a copy of the graph (after `insert_qdq`) whose units read quantized parameters.
 
@@ -36,6 +38,8 @@ def quantize_params(
         granularity: 'channel-wise', or 'tensor-wise' for one scale per weight tensor; or a dict from operator to one
             of these, 'channel-wise' for the operators that it lacks.
         channel_means: tensor key -> mean per channel, for bias correction; layers without keep their biases.
+        moments: layer -> second moments of its inputs (see mxq.calib.second_moments), for weights rounded so that
+            errors cancel; layers without are rounded to nearest.
     """
     graph = graph.copy()
     done: Dict[Tuple, Tuple[Value, np.ndarray, np.ndarray]] = {}
@@ -45,7 +49,8 @@ def quantize_params(
             source = unit.inputs[0].node  # dequantize <- quantize <- the calibrated value
             mean = (channel_means or {}).get(tensor_key(source.inputs[0].node.inputs[0]))
             shift = None if mean is None else functools.partial(_mean_shift, graph, unit, np.asarray(mean, np.float64))
-            _quantize_unit(graph, unit.head, in_qparams(source), chosen, shift, done)
+            moment = (moments or {}).get(unit.name)
+            _quantize_unit(graph, unit.head, in_qparams(source), chosen, shift, moment, done)
     graph.sort()
     graph.prune()
     return graph
@@ -61,7 +66,13 @@ def in_qparams(dequantize: Node):
 
 
 def _quantize_unit(
-    graph: Graph, head: Node, qparams: QParams, granularity: str, mean_shift: Optional[Callable], done: Dict
+    graph: Graph,
+    head: Node,
+    qparams: QParams,
+    granularity: str,
+    mean_shift: Optional[Callable],
+    moment: Optional[np.ndarray],
+    done: Dict,
 ) -> None:
     weight_name = head.inputs[1].node.name
     weight = np.asarray(graph.params[weight_name], np.float32)
@@ -76,6 +87,8 @@ def _quantize_unit(
     key = (weight_name, absmax.tobytes())
     if key not in done:
         quantized, scale = quantize_weight(weight, absmax)
+        if moment is not None:
+            quantized = round_weight(weight, scale, moment)
         weight_q = graph.add_param(f"{weight_name}_quantize", quantized)
         weight_scale = graph.add_param(f"{weight_name}_scale", scale)
         node = graph.add(

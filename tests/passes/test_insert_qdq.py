@@ -34,7 +34,14 @@ def _by_name(graph, table, fixed=None):
 def test_own_range_decides_the_type():
     graph = _annotated(_conv(mx.sym.Activation(_conv(mx.sym.var("data"), "a"), act_type="relu", name="r"), "b"))
     found = _by_name(graph, _table(graph, {"r": (0.0, 3.5)}))
-    assert found == {"data": TensorRange(-1.0, 2.0, "int8"), "r": TensorRange(0.0, 3.5, "uint8")}
+    assert found == {"data": TensorRange(-1.0, 2.0, "uint8"), "r": TensorRange(0.0, 3.5, "uint8")}
+
+
+def test_an_input_has_a_zero_point_only_where_steps_become_clearly_smaller():
+    for lo, hi, dtype in ((-1.0, 1.0, "int8"), (-1.0, 1.05, "int8"), (-1.0, 1.5, "uint8"), (-3.0, 0.5, "uint8")):
+        graph = _annotated(_conv(mx.sym.BatchNorm(mx.sym.var("data"), name="bn"), "a"))
+        found = _by_name(graph, _table(graph, {"bn": (lo, hi)}))
+        assert found["bn"].dtype == dtype, (lo, hi)
 
 
 def test_a_selecting_unit_keeps_the_range_of_its_source():

@@ -1,0 +1,124 @@
+"""From a plan and data to everything that conversion needs to know: ranges, means, moments, an equalized network."""
+
+import itertools
+from typing import Dict, Iterable, List, Mapping, NamedTuple, Tuple
+
+import numpy as np
+
+from .calib import choose, collect
+from .calib.second_moments import MAX_WEIGHTS, Layer, SecondMoments
+from .calib.table import CalibTable, graph_hash, tensor_key
+from .errors import ConfigError
+from .graph import Graph
+from .ops import COMPUTE
+from .ops.weighted import geometry_of
+from .passes.annotate import units
+from .passes.equalize import channel_factors, equalize
+
+#: Examples that decide how channels are equalized. They are kept until calibration proper sees them again.
+EQUALIZE_EXAMPLES = 32
+
+
+class Calibration(NamedTuple):
+    """What calibration found.
+
+    Attributes:
+        floats, annotated: the plan's graphs, equalized.
+        table: ranges, means and factors; the part that can be saved.
+        moments: layer -> second moments of its inputs.
+    """
+
+    floats: Graph
+    annotated: Graph
+    table: CalibTable
+    moments: Mapping[str, np.ndarray]
+
+
+def calibrate(plan, options) -> Calibration:
+    """Runs the float network over the plan's examples, or takes the table that there is.
+
+    Args:
+        plan: mxq.api.Plan.
+        options: mxq.api.Options.
+    """
+    floats, annotated, examples = plan.floats, plan.annotated, plan.examples
+    identity = graph_hash(floats)
+    table = options.calib_table
+    if table is not None:
+        table.check(floats)
+    elif examples is None:
+        raise ConfigError(
+            f"calib_mode={options.calib_mode!r} needs calib_data; give some, a calib_table, or calib_mode='none'"
+        )
+    factors = table.channel_factors if table is not None else {}
+    if table is None and options.equalize:
+        first, examples = _first(examples, EQUALIZE_EXAMPLES)
+        factors = channel_factors(floats, _channel_max(floats, plan.tensors, first, options))
+    if factors:
+        floats, annotated = equalize(floats, factors), equalize(annotated, factors)
+    moments = SecondMoments(_layers(annotated) if options.weight_rounding == "adaptive" else [])
+    if examples is not None and (table is None or options.weight_rounding == "adaptive"):
+        statistics = _collect(floats, plan.tensors, examples, options, observers=[moments])
+    if table is None:
+        table = choose(statistics, options.calib_mode, graph_hash=identity, dtype=options.quantized_dtype)
+        table = table.extended(
+            channel_factors=factors,
+            data_shapes={n.name: floats.shapes[n.name, 0] for n in floats.inputs if (n.name, 0) in floats.shapes},
+        )
+    return Calibration(floats, annotated, table, moments)
+
+
+def _collect(floats: Graph, tensors: Mapping, examples: Iterable, options, observers: List):
+    by_name = {n.name: n for n in floats.nodes}
+    return collect(
+        floats,
+        {key: by_name[value.node.name].out(value.index) for key, value in tensors.items()},
+        examples,
+        ctx=options.ctx,
+        progress=options.progress,
+        num_examples=options.num_calib_examples,
+        sub_batch=options.sub_batch,
+        observers=observers,
+    )
+
+
+def _first(examples: Iterable, enough: int) -> Tuple[List, Iterable]:
+    """The first batches with `enough` examples, and an iterable of all batches."""
+    first, seen = [], 0
+    examples = iter(examples)
+    for batch in examples:
+        first.append(batch)
+        seen += batch.n_valid
+        if seen >= enough:
+            break
+    return first, itertools.chain(first, examples)
+
+
+def _channel_max(floats: Graph, tensors: Mapping, examples: List, options) -> Dict[str, np.ndarray]:
+    found: Dict[str, np.ndarray] = {}
+
+    def observe(key: str, array: np.ndarray) -> None:
+        if array.ndim > 1:
+            largest = np.abs(array).reshape(*array.shape[:2], -1).max(axis=(0, 2))
+            found[key] = np.maximum(found[key], largest) if key in found else largest
+
+    _collect(floats, tensors, examples, options._replace(progress=False), observers=[observe])
+    return found
+
+
+def _layers(annotated: Graph) -> List[Layer]:
+    """The layers whose weights can be rounded together."""
+    found = []
+    for unit in units(annotated):
+        if unit.kind != COMPUTE:
+            continue
+        head, weight = unit.head, annotated.param_of(unit.head.inputs[1])
+        if int(np.prod(weight.shape[1:])) > MAX_WEIGHTS or not head.get("flatten", True):
+            continue
+        key = tensor_key(unit.inputs[0])
+        if head.op == "FullyConnected":
+            found.append(Layer(head.name, key, 1))
+        else:
+            geometry = geometry_of(unit)
+            found.append(Layer(head.name, key, int(head.get("num_group", 1)), tuple(weight.shape[2:]), *geometry))
+    return found
