@@ -1,4 +1,4 @@
-"""The command line: ``python -m mxq info``."""
+"""The command line: ``python -m mxq info`` and ``python -m mxq support``."""
 
 import argparse
 import json
@@ -15,6 +15,9 @@ def main(argv: Optional[List[str]] = None) -> int:
     info = commands.add_parser("info", help="versions, processor, native library and operators")
     info.add_argument("--json", action="store_true", help="for programs")
     info.set_defaults(run=_info)
+    support = commands.add_parser("support", help="which MXNet operators have an int8 form, as Markdown")
+    support.add_argument("--write", metavar="FILE", help="renew the table between its markers in this file")
+    support.set_defaults(run=_support)
     args = parser.parse_args(argv)
     if args.command is None:
         parser.print_help()
@@ -31,6 +34,19 @@ def _info(args: argparse.Namespace) -> int:
 
     described = info()
     print(json.dumps(described, indent=2) if args.json else "\n".join(_info_lines(described)))
+    return 0
+
+
+def _support(args: argparse.Namespace) -> int:
+    from .support import insert_into, support_table
+
+    if args.write is None:
+        print(support_table())
+        return 0
+    with open(args.write, encoding="utf-8") as file:
+        text = insert_into(file.read())
+    with open(args.write, "w", encoding="utf-8") as file:
+        file.write(text)
     return 0
 
 
