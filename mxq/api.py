@@ -133,6 +133,7 @@ class Plan(NamedTuple):
     """What will become int8, before any range is known.
 
     Attributes:
+        network: the network with the normalization of its data, if asked for; else as it came.
         floats: the simplified float graph, which calibration runs.
         annotated: the same with units marked.
         tensors: tensor key -> value of `floats` that becomes integers, so needs a range.
@@ -141,6 +142,7 @@ class Plan(NamedTuple):
         calibrated: whether ranges are known before run time.
     """
 
+    network: Graph
     floats: Graph
     annotated: Graph
     tensors: Dict[str, Value]
@@ -170,7 +172,8 @@ def make_plan(graph: Graph, calib_data, options: Options) -> Plan:
     data_names = _data_names(graph, options)
     excluded = excluded_nodes(graph, options.excluded_sym_names, options.excluded_op_names, options.excluded_patterns)
     examples, shapes = _examples(calib_data, data_names, options)
-    floats = run(graph, simplifications(data_names[0] if data_names else None, options, shapes))
+    network = run(graph, normalization(data_names[0] if data_names else None, options, shapes))
+    floats = run(network, SIMPLIFICATIONS)
     known = all(name in shapes and all(n and n > 0 for n in shapes[name]) for name in data_names)
     floats.shapes = infer_shapes(floats, {name: shapes[name] for name in data_names}) if known else {}
     integers = {n: INPUT_RANGES[options.input_dtype] for n in data_names[:1] if options.input_dtype != "float32"}
@@ -184,7 +187,7 @@ def make_plan(graph: Graph, calib_data, options: Options) -> Plan:
     )
     by_name = {n.name: n for n in floats.nodes}
     tensors = {tensor_key(v): by_name[v.node.name].out(v.index) for v in quantized_values(annotated)}
-    return Plan(floats, annotated, tensors, examples, integers, calibrated)
+    return Plan(network, floats, annotated, tensors, examples, integers, calibrated)
 
 
 def convert(
@@ -208,25 +211,30 @@ def convert(
     report = Report.of(graph, plan.annotated)
     if report.count("int8") == 0:
         _log.warning("nothing in this network became int8; its report says why for every node")
+        return QuantizedModel.of(plan.network, table, report.unfolded(), plan.network)
     return QuantizedModel.of(lowered, table, report, qdq)
 
 
-def simplifications(data_name: Optional[str], options: Options, shapes: Mapping = None) -> List:
-    """The float passes, in order; `shapes` of inputs as far as known."""
-    passes, shape = [], (shapes or {}).get(data_name)
-    if options.mean is not None or options.std is not None or options.input_dtype != "float32":
-        check_normalization(data_name, shape, mean=options.mean, std=options.std)
-        passes.append(
-            functools.partial(
-                prepend_normalization,
-                data_name=data_name,
-                mean=0.0 if options.mean is None else options.mean,
-                std=1.0 if options.std is None else options.std,
-                dtype=options.input_dtype,
-                ndim=4 if shape is None else len(shape),
-            )
+#: The float passes, in order.
+SIMPLIFICATIONS = (drop_noops, fold_pad, fold_batchnorm)
+
+
+def normalization(data_name: Optional[str], options: Options, shapes: Mapping) -> List:
+    """The pass that puts the normalization into the network, if asked for; `shapes` of inputs as far as known."""
+    if options.mean is None and options.std is None and options.input_dtype == "float32":
+        return []
+    shape = shapes.get(data_name)
+    check_normalization(data_name, shape, mean=options.mean, std=options.std)
+    return [
+        functools.partial(
+            prepend_normalization,
+            data_name=data_name,
+            mean=0.0 if options.mean is None else options.mean,
+            std=1.0 if options.std is None else options.std,
+            dtype=options.input_dtype,
+            ndim=4 if shape is None else len(shape),
         )
-    return [*passes, drop_noops, fold_pad, fold_batchnorm]
+    ]
 
 
 def _check(options: Options) -> None:

@@ -96,14 +96,18 @@ def _first(examples: Iterable, enough: int) -> Tuple[List, Iterable]:
 
 def _channel_max(floats: Graph, tensors: Mapping, examples: List, options) -> Dict[str, np.ndarray]:
     found: Dict[str, np.ndarray] = {}
+    changing = set()  # tensors whose axis 1 is no channel: its size depends on the batch
 
     def observe(key: str, array: np.ndarray) -> None:
-        if array.ndim > 1:
+        if array.ndim > 1 and array.size:
             largest = np.abs(array).reshape(*array.shape[:2], -1).max(axis=(0, 2))
-            found[key] = np.maximum(found[key], largest) if key in found else largest
+            if key in found and found[key].shape != largest.shape:
+                changing.add(key)
+            else:
+                found[key] = np.maximum(found[key], largest) if key in found else largest
 
     _collect(floats, tensors, examples, options._replace(progress=False), observers=[observe])
-    return found
+    return {key: largest for key, largest in found.items() if key not in changing}
 
 
 def _layers(annotated: Graph) -> List[Layer]:

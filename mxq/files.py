@@ -118,6 +118,8 @@ def write_atomically(path: str, write: Callable[[str], object]) -> None:
     """Calls `write` with a temporary path in the same folder, then moves the result to `path`."""
     path = os.path.realpath(path)  # a link keeps pointing to the file
     folder, name = os.path.split(path)
+    if not os.path.isdir(folder):
+        raise ConfigError(f"cannot save {path!r}: folder {folder!r} does not exist; create it first")
     temporary = os.path.join(folder, f".{name}.{uuid.uuid4().hex}.tmp")
     try:
         write(temporary)

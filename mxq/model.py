@@ -37,6 +37,9 @@ class QuantizedModel(_Triple):
         model.table, model.report, model.qdq = table, report, qdq
         return model
 
+    def __repr__(self) -> str:
+        return f"<QuantizedModel: {self.report.summary()}; {self.table!r}>"
+
     def save(self, prefix: str, epoch: int = 0) -> None:
         """Writes ``prefix-symbol.json`` and ``prefix-0000.params``, each file whole or not at all.
 

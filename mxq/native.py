@@ -31,10 +31,11 @@ logger = logging.getLogger(__name__)
 def library_path() -> str:
     """Absolute path of the native library; any MXNet program can load it, without this package.
 
-    >>> import mxnet as mx, mxq
-    >>> mx.library.load(mxq.library_path(), verbose=False)  # doctest: +SKIP
+    >>> import mxnet as mx
+    >>> mx.library.load("/path/printed/by/mxq.library_path()/libmxq_cpu.so", verbose=False)  # doctest: +SKIP
 
-    The file need not exist: :func:`load` explains what to do then.
+    A program that imports mxq has loaded it: MXNet refuses to load a library twice. The file need not exist:
+    :func:`load` explains what to do then.
     """
     return os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib", "libmxq_cpu.so")
 

@@ -1,5 +1,7 @@
 """quantize_model: what it refuses, in which words, and before any work is done."""
 
+import json
+
 import mxnet as mx
 import numpy as np
 from parameterized import parameterized
@@ -8,7 +10,7 @@ import mxq
 from mxq.api import Options
 from mxq.arguments import check_options
 
-from .networks import NETWORKS, forward
+from .networks import NETWORKS, fill, forward
 from .refusals import refused
 
 SYM, ARGS, AUX, SHAPES = NETWORKS["residual"]()
@@ -152,3 +154,96 @@ def test_normalization_of_other_ranks_than_four(name, kind):
         got = forward(model, {"data": pixels[i : i + 1]})[0]
         assert got.shape == wanted.shape
         assert np.abs(got - wanted).max() <= 0.05 * np.abs(wanted).max(), (got, wanted)
+
+
+# -- networks in which nothing becomes int8 ----------------------------------------------------------------------------
+
+
+def _nodes(sym):
+    return [(node["op"], node["name"]) for node in json.loads(sym.tojson())["nodes"]]
+
+
+def _layerless():
+    x = mx.sym.Dropout(mx.sym.BatchNorm(mx.sym.var("data"), fix_gamma=False, name="bn"), name="drop")
+    return fill(mx.sym.softmax(mx.sym.identity(x, name="copy"), name="prob"), {"data": (2, 7)})
+
+
+@parameterized.expand([("layerless", _layerless, {}), ("excluded", NETWORKS["plain"], {"excluded_patterns": ["."]})])
+def test_a_network_without_int8_comes_back_unchanged(_, network, options):
+    sym, args, aux, shapes = network()
+    data = np.random.RandomState(0).normal(0, 1, (4, *shapes["data"][1:])).astype(np.float32)
+    for mode in ("mse", "none"):
+        model = mxq.quantize_model(sym, (args, aux), data, calib_mode=mode, **options)
+        assert _nodes(model.symbol) == _nodes(sym)
+        assert set(model.arg_params) == set(args) and set(model.aux_params) == set(aux)
+        assert np.array_equal(forward(model, {"data": data})[0], forward((sym, args, aux), {"data": data})[0])
+        assert model.report.count("float") == len(model.report)
+
+
+def test_a_network_without_int8_still_gets_its_normalization():
+    sym, args, aux, _ = _layerless()
+    pixels = np.random.RandomState(0).randint(0, 256, (4, 7)).astype(np.uint8)
+    model = mxq.quantize_model(sym, (args, aux), pixels, mean=100.0, std=50.0, input_dtype="uint8")
+    wanted = forward((sym, args, aux), {"data": (pixels.astype(np.float32) - 100) / 50})[0]
+    assert np.array_equal(forward(model, {"data": pixels})[0], wanted)
+
+
+# -- tables ------------------------------------------------------------------------------------------------------------
+
+
+@parameterized.expand([("ranges",), ("channel_means",)])
+def test_an_edited_table_that_does_not_fit_is_refused(what):
+    table = quantize().table
+    ranges, means = dict(table.ranges), dict(table.channel_means)
+    if what == "ranges":
+        del ranges["data"]
+    else:
+        means["data"] = (1.0, 2.0)
+    edited = mxq.CalibTable(ranges, table.mode, table.graph_hash, table.num_examples, channel_means=means)
+    parts = ("'data'", "calibrate again") if what == "ranges" else ("2 channel means", "'conv0'", "3 inputs")
+    refused(lambda: quantize(None, calib_table=edited), *parts, error=mxq.CalibrationError)
+
+
+def test_a_table_gives_the_network_again():
+    for options in ({}, {"calib_mode": "entropy"}, {"equalize": False}):
+        options["weight_rounding"] = "nearest"  # adaptive rounding needs the data itself
+        first = quantize(**options)
+        again = quantize(None, calib_table=first.table, **options)
+        assert np.array_equal(forward(first, {"data": DATA})[0], forward(again, {"data": DATA})[0])
+
+
+# -- axes whose size depends on the batch ------------------------------------------------------------------------------
+
+
+@parameterized.expand([(4,), (5,), (7,)])
+def test_axis_1_may_be_the_batch(batch_size):
+    """Rows first, as recurrent networks have it; the last batch is smaller where 10 is no multiple."""
+    x = mx.sym.transpose(mx.sym.var("data"), axes=(1, 0, 2), name="rows_first")
+    x = mx.sym.FullyConnected(x, num_hidden=8, flatten=False, name="fc1")
+    x = mx.sym.Activation(x, act_type="relu", name="relu1")
+    sym, args, aux, _ = fill(
+        mx.sym.FullyConnected(x, num_hidden=3, flatten=False, name="fc2"), {"data": (batch_size, 5, 6)}
+    )
+    data = np.random.RandomState(0).normal(1, 1, (10, 5, 6)).astype(np.float32)
+    model = mxq.quantize_model(sym, (args, aux), data, batch_size=batch_size, sub_batch=None)
+    got, wanted = forward(model, {"data": data})[0], forward((sym, args, aux), {"data": data})[0]
+    assert np.square(wanted).sum() > 10**3 * np.square(got - wanted).sum()
+
+
+@parameterized.expand([(6, 6), (6, 8), (5, 10), (1, 7)])
+def test_rows_before_a_layer_that_flattens(rows, hidden):
+    """Channels of very different ranges, on the last axis: equalization must not take rows for channels."""
+    x = mx.sym.FullyConnected(mx.sym.var("data"), num_hidden=hidden, flatten=False, name="fc1")
+    x = mx.sym.FullyConnected(mx.sym.Activation(x, act_type="relu", name="relu1"), num_hidden=4, name="fc2")
+    sym, args, aux, _ = fill(x, {"data": (4, rows, 6)})
+    scales = mx.nd.array(np.logspace(-1.5, 0, hidden))
+    args["fc1_weight"], args["fc1_bias"] = args["fc1_weight"] * scales.reshape((-1, 1)), args["fc1_bias"] * scales
+    data = np.random.RandomState(0).normal(1, 1, (64, rows, 6)).astype(np.float32)
+    model = mxq.quantize_model(sym, (args, aux), data)
+    got, wanted = forward(model, {"data": data})[0], forward((sym, args, aux), {"data": data})[0]
+    assert np.square(wanted).sum() > 10**3 * np.square(got - wanted).sum()
+
+
+def test_repr_is_one_line():
+    text = repr(quantize())
+    assert "int8" in text and "CalibTable mse" in text and "\n" not in text and len(text) < 200

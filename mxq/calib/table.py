@@ -8,7 +8,6 @@
 import ast
 import hashlib
 import json
-import math
 import os
 from typing import Dict, Mapping, Optional, Sequence, Tuple
 
@@ -20,6 +19,8 @@ from ..graph import Graph, Value, attr_text
 
 FORMAT = "mxq-calibration-table"
 VERSION = 1
+_LARGEST = float(np.finfo(np.float32).max)
+_SMALLEST = float(np.finfo(np.float32).tiny)
 
 
 def tensor_key(value: Value) -> str:
@@ -101,8 +102,10 @@ class CalibTable:
         self.ranges: Dict[str, Tuple[float, float]] = {}
         for key, (lo, hi) in ranges.items():
             lo, hi = float(lo), float(hi)
-            if not (math.isfinite(lo) and math.isfinite(hi) and lo <= hi):
-                raise CalibrationError(f"tensor {key!r} has range ({lo}, {hi}): both ends must be finite and in order")
+            if not -_LARGEST <= lo <= hi <= _LARGEST:
+                raise CalibrationError(
+                    f"tensor {key!r} has range ({lo}, {hi}): both ends must be finite float32 and in order"
+                )
             self.ranges[key] = (lo, hi)
         self.mode = mode
         self.graph_hash = graph_hash
@@ -110,6 +113,15 @@ class CalibTable:
         self.channel_means = _float32(channel_means)
         self.channel_factors = _float32(channel_factors)
         self.data_shapes = {name: tuple(int(n) for n in shape) for name, shape in (data_shapes or {}).items()}
+        for what, arrays, least in (
+            ("channel means", self.channel_means, -_LARGEST),
+            ("channel factors", self.channel_factors, _SMALLEST),
+        ):
+            for key, values in arrays.items():
+                for value in values:
+                    if not least <= value <= _LARGEST:
+                        above = " above 0" if least > 0 else ""
+                        raise CalibrationError(f"{what} of {key!r} have {value}: accepted are finite float32{above}")
 
     def extended(self, **fields) -> "CalibTable":
         """A copy with other `channel_means`, `channel_factors` or `data_shapes`."""

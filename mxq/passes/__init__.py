@@ -12,7 +12,7 @@ import functools
 import logging
 from typing import Callable, List, Sequence
 
-from ..errors import GraphError
+from ..errors import CalibrationError, ConfigError, GraphError
 from ..graph import Graph
 from ..verify import verify
 
@@ -33,6 +33,7 @@ def run(graph: Graph, passes: Sequence[Pass], *, stage: str = "float") -> Graph:
 
     Raises:
         GraphError: names the pass that raised or whose result breaks a rule, and the passes before it.
+        CalibrationError, ConfigError: as a pass raises them.
     """
     verify(graph, stage)
     done: List[str] = []
@@ -43,6 +44,8 @@ def run(graph: Graph, passes: Sequence[Pass], *, stage: str = "float") -> Graph:
             if not isinstance(result, Graph):
                 raise GraphError(f"it returned {type(result).__name__}, not a Graph")
             verify(result, stage)
+        except (CalibrationError, ConfigError):  # the caller's table or arguments, not the network
+            raise
         except Exception as error:  # whatever happened: say in which pass
             what = str(error) if isinstance(error, GraphError) else f"{type(error).__name__}: {error}"
             raise GraphError(f"pass {name!r} failed (ran before it: {', '.join(done) or 'none'}): {what}") from error

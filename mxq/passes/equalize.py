@@ -15,6 +15,7 @@ from typing import Dict, List, Mapping, NamedTuple, Optional
 import numpy as np
 
 from ..calib.table import tensor_key
+from ..errors import CalibrationError
 from ..graph import Graph, Node, Value
 from ..ops import COMPUTE, lookup
 from ..ops.spec import sole_user
@@ -42,8 +43,8 @@ def channel_factors(graph: Graph, channel_max: Mapping[str, np.ndarray]) -> Dict
     uses = graph.uses()
     factors = {}
     for layer in graph.nodes:
-        if not _is_layer(layer, graph) or _shares_parameters(layer, uses):
-            continue
+        if not _is_layer(layer, graph) or _shares_parameters(layer, uses) or not layer.get("flatten", True):
+            continue  # without flatten the channels are the last axis
         value = _behind_relu(layer, uses)
         largest = channel_max.get(tensor_key(value))
         readers = _readers(graph, layer.out(), uses)
@@ -71,6 +72,11 @@ def equalize(graph: Graph, factors: Mapping[str, np.ndarray]) -> Graph:
             continue
         factor = np.asarray(factors[layer.name], np.float64)
         weight = array_of(layer.inputs[1])
+        if factor.size != len(weight):
+            raise CalibrationError(
+                f"the calibration table has {factor.size} channel factors for {layer.name!r}, which has {len(weight)} "
+                "channels; calibrate again"
+            )
         weight /= factor.reshape((-1,) + (1,) * (weight.ndim - 1))
         if len(layer.inputs) > 2:
             bias = array_of(layer.inputs[2])
@@ -98,6 +104,11 @@ def _is_relu(node: Node) -> bool:
     return node.op == "relu" or (node.op == "Activation" and node.get("act_type") == "relu")
 
 
+def _pads_in_scale(node: Node) -> bool:
+    """Whether a Pad writes nothing that would have to be scaled too."""
+    return node.op in ("Pad", "pad") and (node.get("mode") != "constant" or float(node.get("constant_value", 0)) == 0)
+
+
 def _behind_relu(layer: Node, uses: Dict) -> Value:
     user = sole_user(layer.out(), uses)
     return user.out() if user is not None and _is_relu(user) else layer.out()
@@ -115,7 +126,7 @@ def _readers(graph: Graph, value: Value, uses: Dict, offset: int = 0, repeat: in
                 return None
             found.append(Reader(node, offset, _columns_per_channel(graph, node, repeat)))
             continue
-        if _is_relu(node) or node.op in ("Pooling", "Pad", "pad"):
+        if _is_relu(node) or node.op == "Pooling" or _pads_in_scale(node):
             rest = _readers(graph, node.out(), uses, offset, repeat)
         elif node.op == "Flatten":
             shape = graph.shapes.get((node.inputs[0].node.name, node.inputs[0].index))

@@ -17,6 +17,7 @@ from typing import Callable, Dict, Mapping, Optional, Tuple, Union
 import numpy as np
 
 from ..calib.table import tensor_key
+from ..errors import CalibrationError
 from ..graph import Graph, Node, Value
 from ..ops import COMPUTE, Unit
 from ..ops.weighted import geometry_of
@@ -48,7 +49,9 @@ def quantize_params(
             chosen = granularity if isinstance(granularity, str) else granularity.get(unit.head.op, "channel-wise")
             source = unit.inputs[0].node  # dequantize <- quantize <- the calibrated value
             mean = (channel_means or {}).get(tensor_key(source.inputs[0].node.inputs[0]))
-            shift = None if mean is None else functools.partial(_mean_shift, graph, unit, np.asarray(mean, np.float64))
+            shift = None
+            if mean is not None and _has_channels(graph, unit):
+                shift = functools.partial(_mean_shift, graph, unit, np.asarray(mean, np.float64))
             moment = (moments or {}).get(unit.name)
             _quantize_unit(graph, unit.head, in_qparams(source), chosen, shift, moment, done)
     graph.sort()
@@ -118,15 +121,26 @@ def _write_bias(graph: Graph, head: Node, bias: np.ndarray, in_scale: float, wei
     head.attrs["no_bias"] = "False"
 
 
+def _has_channels(graph: Graph, unit: Unit) -> bool:
+    """Whether axis 1 of the input is what the weight sums over: not for rows (flatten=False) of more than one axis."""
+    shape = graph.shapes.get((unit.inputs[0].node.name, unit.inputs[0].index))
+    return bool(unit.head.get("flatten", True)) or (shape is not None and len(shape) == 2)
+
+
 def _mean_shift(graph: Graph, unit: Unit, mean: np.ndarray, error: np.ndarray) -> np.ndarray:
     """Mean of ``error * x`` per output channel, for inputs of the given mean per channel."""
     head = unit.head
+    groups = int(head.get("num_group", 1))
+    inputs = error.shape[1] * groups
+    if inputs % mean.size or (head.op != "FullyConnected" and inputs != mean.size):
+        raise CalibrationError(
+            f"the calibration table has {mean.size} channel means for the input of {head.name!r}, whose weight is for "
+            f"{inputs} inputs; calibrate again"
+        )
     if head.op == "FullyConnected":
         # Flattened channels-first: each channel's mean stands for its positions.
-        repeated = np.repeat(mean, error.shape[1] // mean.size)
-        return error @ repeated if repeated.size == error.shape[1] else np.zeros(error.shape[0])
+        return error @ np.repeat(mean, inputs // mean.size)
     per_tap = error * _inside(graph, unit, error.shape[2:])
-    groups = int(head.get("num_group", 1))
     per_group = mean.reshape(groups, -1)  # (G, I/G)
     sums = per_tap.reshape(groups, error.shape[0] // groups, error.shape[1], -1).sum(axis=3)
     return np.einsum("goi,gi->go", sums, per_group).reshape(-1)

@@ -56,6 +56,11 @@ class Report:
                 rows.append(NodeReport(node.name, node.op, INT8, "" if head == node.name else f"fused with {head}"))
         return cls(rows)
 
+    def unfolded(self) -> "Report":
+        """The report of the same network where nothing became int8 and nothing was changed."""
+        reason = "unchanged, as is all of this network"
+        return Report([n._replace(precision=FLOAT, reason=reason) if n.precision == FOLDED else n for n in self.nodes])
+
     def count(self, precision: str) -> int:
         """How many nodes have this precision."""
         return Counter(n.precision for n in self.nodes)[precision]

@@ -9,8 +9,10 @@ import numpy as np
 from parameterized import parameterized
 
 from mxq.calib import CalibTable, graph_hash, tensor_key
-from mxq.errors import CalibrationError
+from mxq.errors import CalibrationError, ConfigError
 from mxq.graph import Graph
+
+from ..refusals import refused
 
 HASH = "0" * 64
 TABLE = CalibTable({"conv0": (0.0, float(np.float32(0.1))), "fc:1": (-1e-30, 3.4e38)}, "mse", HASH, 256)
@@ -87,9 +89,18 @@ def test_missing_key_names_the_nearest():
     assert "conv0" in TABLE and "conv1" not in TABLE and len(TABLE) == 2
 
 
-@parameterized.expand([((1.0, 0.0),), ((float("nan"), 1.0),), ((0.0, float("inf")),)])
+@parameterized.expand([((1.0, 0.0),), ((float("nan"), 1.0),), ((0.0, float("inf")),), ((0.0, 1e300),)])
 def test_a_range_is_finite_and_ordered(entry):
     raises(lambda: CalibTable({"conv0": entry}, "mse", HASH, 1), "'conv0'")
+
+
+@parameterized.expand([("channel_means", float("nan")), ("channel_means", 1e300), ("channel_factors", 0.0)])
+def test_channels_are_finite_and_factors_positive(what, value):
+    raises(lambda: CalibTable({}, "mse", HASH, 1, **{what: {"conv0": (1.0, value)}}), "'conv0'", "finite")
+
+
+def test_saving_into_a_folder_that_does_not_exist_names_it():
+    refused(lambda: TABLE.save("/no/such/folder/table.json"), "/no/such/folder", "create it", error=ConfigError)
 
 
 BAD_FILES = {

@@ -5,6 +5,7 @@ import numpy as np
 from parameterized import parameterized
 
 from mxq.calib.table import tensor_key
+from mxq.errors import CalibrationError
 from mxq.graph import Graph
 from mxq.passes import run
 from mxq.passes.drop_noops import drop_noops
@@ -13,6 +14,7 @@ from mxq.passes.fold_batchnorm import fold_batchnorm
 from mxq.shapes import infer_shapes
 
 from ..networks import NETWORKS, batch, fill, forward, graph_of
+from ..refusals import refused
 
 
 def _simplified(net):
@@ -79,6 +81,36 @@ def test_who_must_not_be_touched():
     net = fill(c, {"data": (2, 3, 4, 4)})
     graph = _simplified(net)
     assert channel_factors(graph, _channel_max(graph, batch(net[3]))) == {}
+
+
+def test_rows_have_their_channels_last():
+    """flatten=False: axis 1 counts rows, here as many as there are channels, so that a mistake fits."""
+    x = mx.sym.FullyConnected(mx.sym.var("data"), num_hidden=6, flatten=False, name="rows")
+    net = fill(mx.sym.FullyConnected(_relu(x, "r"), num_hidden=4, name="fc"), {"data": (4, 6, 6)})
+    graph = _simplified(net)
+    assert channel_factors(graph, _channel_max(graph, batch(net[3]))) == {}
+
+
+@parameterized.expand(
+    [("zeros", "constant", 0.0, {"a"}), ("ones", "constant", 1.0, set()), ("edge", "edge", 0.0, {"a"})]
+)
+def test_padding_with_a_value_is_not_scaled(_, mode, value, expected):
+    x = _relu(_conv(mx.sym.var("data"), "a", 3), "r")
+    x = mx.sym.Pad(x, mode=mode, pad_width=(0, 0, 0, 0, 1, 1, 1, 1), constant_value=value, name="pad")
+    net = fill(_conv(x, "b", 2, kernel=(3, 3)), {"data": (2, 3, 4, 4)})
+    data = batch(net[3])
+    graph = _simplified(net)
+    factors = channel_factors(graph, {"r": np.float32([0.1, 1.0, 4.0])})
+    assert set(factors) == expected
+    np.testing.assert_allclose(
+        forward(equalize(graph, factors), data)[0], forward(graph, data)[0], rtol=1e-4, atol=1e-5
+    )
+
+
+def test_factors_of_another_number_of_channels_are_refused():
+    net = fill(_conv(_relu(_conv(mx.sym.var("data"), "a", 3), "r"), "b", 2), {"data": (1, 3, 4, 4)})
+    parts = ("2 channel factors", "'a'", "3 channels")
+    refused(lambda: equalize(_simplified(net), {"a": np.ones(2)}), *parts, error=CalibrationError)
 
 
 def test_shared_weights_are_left_alone():
