@@ -8,44 +8,24 @@ Which lowering an operator has stands in its row of the op table (`mxq/ops`); th
 """
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
 from ..attributes import attr_text
 from ..errors import GraphError
-from ..graph import TYPE_FLAGS, Graph, Node, Value
+from ..graph import Graph, Node, Value
 from ..ops import UNIT, Unit
 from ..ops.fuse import read_chain
 from ..ops.unary import evaluate
 from ..qmath import QMIN, QParams, dequantize, quantize
 from .annotate import units
+from .forms import Form, integer_input, permutation, representative_range
 from .quantize_params import in_qparams
 
 Key = Tuple[int, int]
 QUANTIZE, DEQUANTIZE = "mxq_quantize_v2", "mxq_dequantize"
-
-
-@dataclass(frozen=True)
-class Form:
-    """A value of the new graph: float (``dtype`` 'float32') or integers.
-
-    `layout` is 'first' (as the network has it) or 'last' (channels last). `runtime` holds the minimum and maximum as
-    values of the graph where no range was calibrated.
-    """
-
-    value: Value
-    layout: str
-    rank: Optional[int] = None
-    dtype: str = "float32"
-    scale: float = 1.0
-    zero_point: int = 0
-    runtime: Optional[Tuple[Value, Value]] = None
-
-    @property
-    def qparams(self) -> QParams:
-        return QParams(self.scale, self.zero_point, self.dtype)
 
 
 def lower(graph: Graph) -> Graph:
@@ -254,7 +234,7 @@ class Lowering:
         moves = layout == "last" and rank is not None and rank > 2
         attrs = {"layout": "channels_last" if moves else "keep", "out_type": node.attrs["out_type"]}
         qparams = in_qparams(node)
-        if qparams is not None and qparams == _integer_input(source.node):
+        if qparams is not None and qparams == integer_input(source.node):
             return Form(self._as_float(source), "first", rank, qparams.dtype)
         if qparams is not None:
             attrs.update({k: node.attrs[k] for k in ("min_calib_range", "max_calib_range")})
@@ -272,7 +252,7 @@ class Lowering:
             "mxq_transpose",
             f"{form.value.node.name}_{layout}",
             [form.value],
-            {"axes": _permutation(form.rank, layout)},
+            {"axes": permutation(form.rank, layout)},
         )
         return replace(form, value=node.out(), layout=layout)
 
@@ -295,7 +275,7 @@ class Lowering:
             attrs["ranges"] = "tensor"
             inputs += list(form.runtime)
         else:
-            lo, hi = _representative_range(form.qparams)
+            lo, hi = representative_range(form.qparams)
             attrs.update(min_calib_range=lo, max_calib_range=hi)
         base = value.node.inputs[0].node.inputs[0].node if value.node.op == DEQUANTIZE else value.node
         return Form(self.emit(DEQUANTIZE, f"{base.name}_dequantize", inputs, attrs).out(), "first", form.rank)
@@ -303,7 +283,7 @@ class Lowering:
     def _float_first(self, value: Value, form: Form) -> Value:
         if form.rank is None or form.rank <= 2:
             return form.value
-        axes = _permutation(form.rank, "first")
+        axes = permutation(form.rank, "first")
         return self.graph.add("transpose", f"{value.node.name}_first", [form.value], {"axes": axes}).out()
 
     def _copy(self, node: Node) -> None:
@@ -366,24 +346,3 @@ class Lowering:
 
 def _key(value: Value) -> Key:
     return id(value.node), value.index
-
-
-def _integer_input(node: Node) -> Optional[QParams]:
-    """What the integers of a data variable stand for: themselves; None for any other node."""
-    for dtype in ("int8", "uint8"):
-        if node.is_variable and node.attrs.get("__dtype__") == str(TYPE_FLAGS[dtype]):
-            return QParams(1.0, 0, dtype)
-    return None
-
-
-def _permutation(rank: int, layout: str) -> Tuple[int, ...]:
-    """Axes for `transpose` that bring a stored tensor into `layout` from the other one."""
-    if layout == "last":
-        return (0, *range(2, rank), 1)
-    return (0, rank - 1, *range(1, rank - 1))
-
-
-def _representative_range(qparams: QParams) -> Tuple[float, float]:
-    """A range that `range_to_qparams` maps to these very parameters."""
-    levels = {"int8": (-127, 127), "uint8": (0, 255)}[qparams.dtype]
-    return tuple(qparams.scale * (level - qparams.zero_point) for level in levels)

@@ -5,7 +5,7 @@ import numpy as np
 from parameterized import parameterized
 
 import mxq
-from mxq.passes.lower import _permutation, _representative_range
+from mxq.passes.forms import permutation, representative_range
 from mxq.qmath import QParams, range_to_qparams
 
 from ..networks import NETWORKS, batch, fill, forward
@@ -113,15 +113,15 @@ def test_raw_integers_without_normalization_are_not_requantized():
 
 def test_permutations_undo_each_other():
     x = np.arange(2 * 3 * 4 * 5).reshape(2, 3, 4, 5)
-    last = x.transpose(_permutation(4, "last"))
+    last = x.transpose(permutation(4, "last"))
     assert last.shape == (2, 4, 5, 3)
-    np.testing.assert_array_equal(last.transpose(_permutation(4, "first")), x)
+    np.testing.assert_array_equal(last.transpose(permutation(4, "first")), x)
 
 
 @parameterized.expand([("int8", 0.1234567, 0), ("uint8", 3.3e-9, 0), ("uint8", 12.5, 77)])
 def test_a_range_gives_back_its_parameters(dtype, scale, zero_point):
     qparams = QParams(float(np.float32(scale)), zero_point, dtype)
-    assert range_to_qparams(*_representative_range(qparams), dtype) == qparams
+    assert range_to_qparams(*representative_range(qparams), dtype) == qparams
 
 
 def test_data_has_a_rank_so_that_shape_inference_without_data_is_a_clean_error():
