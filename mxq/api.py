@@ -107,7 +107,7 @@ def quantize_model(sym, params, calib_data=None, **options) -> QuantizedModel:
         mean, std: per channel (or one number): the network gets raw pixels and does ``(x - mean) / std`` itself,
             exactly.
         input_dtype: type of the network's data: 'float32', or 'uint8' / 'int8' to be fed integers, which stand for
-            themselves. With 'float32', integers are accepted too.
+            themselves. With 'float32' and neither mean nor std, integers are accepted too.
         batch_size: for calibration data that comes in one piece.
         sub_batch: calibration runs so many examples of a batch at once, to save memory; None: the batch as it comes,
             for networks made for one batch size.

@@ -29,6 +29,7 @@ import mxnet as mx
 import numpy as np
 
 from .errors import ConfigError, nearest
+from .recordio import check_recordio
 
 logger = logging.getLogger(__name__)
 
@@ -108,7 +109,7 @@ class ImageRecordIter(mx.io.DataIter):
     Yields ``mx.io.DataBatch`` with data (N, C, H, W) of `dtype` and labels float32 on the CPU.
 
     Raises:
-        ConfigError: an unknown or ineffective option. MXNetError: a file that cannot be read.
+        ConfigError: an unknown or ineffective option, or a file that is missing, cut off or no RecordIO file.
     """
 
     def __init__(
@@ -122,6 +123,7 @@ class ImageRecordIter(mx.io.DataIter):
     ):
         dtype = str(dtype) if isinstance(dtype, str) else np.dtype(dtype).name
         _check(dtype, options)
+        check_recordio(os.fspath(path_imgrec))
         super().__init__(batch_size)
         self._source = mx.io.ImageRecordIter(
             path_imgrec=path_imgrec, data_shape=tuple(data_shape), batch_size=batch_size, dtype=dtype, **options

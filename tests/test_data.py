@@ -186,3 +186,11 @@ def test_integers_reach_a_module_unchanged():
     output = module.get_outputs()[0]
     assert output.dtype == np.uint8
     assert (output.asnumpy() == PIXELS[:4]).all()
+
+
+def test_a_file_that_is_missing_or_cut_off_is_refused():
+    """MXNet ends the process at the end of such a file."""
+    assert "'/no/such.rec' does not exist" in error(path_imgrec="/no/such.rec")
+    with open(record_file(), "rb") as whole, open(os.path.join(_folder.name, "cut.rec"), "wb") as cut:
+        cut.write(whole.read()[:-8])
+    assert "is cut off" in error(path_imgrec=cut.name, dtype="uint8")
