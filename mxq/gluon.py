@@ -129,6 +129,7 @@ def make_options(
     for name in options:
         if name in own or name not in Options._fields:
             accepted = [field for field in Options._fields if field not in own]
+            accepted += ["data_shapes", "exclude_layers", "exclude_layers_match", "exclude_operators"]
             raise ConfigError(f"quantize_net has no option {name!r}{nearest(name, accepted)}")
     nodes = [node for node in traced.graph.nodes if not node.is_variable]
     known = [node.name for node in nodes]

@@ -273,3 +273,15 @@ def test_bad_options_and_data_say_what_is_accepted():
     refused(lambda: mxq.quantize_net(net, blocks.images((4, 5, 12, 10))), "5", error=mxq.MXQError)
     for shapes in ("(1, 3, 8, 8)", [], [("x",)], {"image": (1, 3, 8, 8)}, 7):
         refused(lambda s=shapes: mxq.quantize_net(net, IMAGES, data_shapes=s), "data_shapes")
+
+
+def _dense():
+    net = nn.HybridSequential()
+    net.add(nn.Dense(2))
+    net.initialize()
+    return net
+
+
+def test_a_misspelt_option_names_the_nearest():
+    refused(lambda: mxq.quantize_net(_dense(), np.ones((2, 3), np.float32), exclude_layer=["fc"]), "'exclude_layer'", "exclude_layers")
+    refused(lambda: mxq.quantize_net(_dense(), np.ones((2, 3), np.float32), calibmode="mse"), "'calibmode'", "calib_mode")
