@@ -283,5 +283,11 @@ def _dense():
 
 
 def test_a_misspelt_option_names_the_nearest():
-    refused(lambda: mxq.quantize_net(_dense(), np.ones((2, 3), np.float32), exclude_layer=["fc"]), "'exclude_layer'", "exclude_layers")
-    refused(lambda: mxq.quantize_net(_dense(), np.ones((2, 3), np.float32), calibmode="mse"), "'calibmode'", "calib_mode")
+    refused(
+        lambda: mxq.quantize_net(_dense(), np.ones((2, 3), np.float32), exclude_layer=["fc"]),
+        "'exclude_layer'",
+        "exclude_layers",
+    )
+    refused(
+        lambda: mxq.quantize_net(_dense(), np.ones((2, 3), np.float32), calibmode="mse"), "'calibmode'", "calib_mode"
+    )
