@@ -6,6 +6,7 @@ from typing import Dict, Iterable, List, Mapping, NamedTuple, Tuple
 import numpy as np
 
 from .calib import choose, collect
+from .calib.data import Batch
 from .calib.second_moments import MAX_WEIGHTS, Layer, SecondMoments
 from .calib.table import CalibTable, graph_hash, tensor_key
 from .errors import ConfigError
@@ -52,7 +53,7 @@ def calibrate(plan, options) -> Calibration:
         )
     factors = table.channel_factors if table is not None else {}
     if table is None and options.equalize:
-        first, examples = _first(examples, EQUALIZE_EXAMPLES)
+        first, examples = _first(examples, EQUALIZE_EXAMPLES, whole=options.sub_batch is None)
         factors = channel_factors(floats, _channel_max(floats, plan.tensors, first, options))
     if factors:
         floats, annotated = equalize(floats, factors), equalize(annotated, factors)
@@ -82,16 +83,21 @@ def _collect(floats: Graph, tensors: Mapping, examples: Iterable, options, obser
     )
 
 
-def _first(examples: Iterable, enough: int) -> Tuple[List, Iterable]:
-    """The first batches with `enough` examples, and an iterable of all batches."""
-    first, seen = [], 0
+def _first(examples: Iterable, enough: int, *, whole: bool) -> Tuple[List[Batch], Iterable[Batch]]:
+    """The first `enough` examples (`whole`: the batches that hold them), and an iterable of all batches."""
+    kept: List[Batch] = []
+    missing = enough
     examples = iter(examples)
     for batch in examples:
-        first.append(batch)
-        seen += batch.n_valid
-        if seen >= enough:
+        kept.append(batch)
+        missing -= batch.n_valid
+        if missing <= 0:
             break
-    return first, itertools.chain(first, examples)
+    first = list(kept)
+    if missing < 0 and not whole:  # the same examples, however they come in batches
+        n = kept[-1].n_valid + missing
+        first[-1] = Batch({name: array[:n] for name, array in kept[-1].arrays.items()}, n)
+    return first, itertools.chain(kept, examples)
 
 
 def _channel_max(floats: Graph, tensors: Mapping, examples: List, options) -> Dict[str, np.ndarray]:

@@ -10,7 +10,7 @@ from mxq.calib.second_moments import POSITIONS, Layer, SecondMoments, sample_pat
 from mxq.qmath import quantize_weight
 from mxq.rounding import round_weight
 
-from .networks import NETWORKS, batch
+from .networks import NETWORKS
 
 
 def _problem(seed, outputs=8, columns=24, groups=1):
@@ -79,9 +79,16 @@ def test_moments_add_up_over_batches():
     np.testing.assert_allclose(moments["fc"][0], x.T @ x, rtol=1e-5, atol=1e-5)
 
 
-def test_the_same_data_gives_the_same_network():
+def test_the_same_data_gives_the_same_network_however_it_comes_in_batches():
     net = NETWORKS["inception"]()
-    first, second = (mxq.quantize_model(net[0], net[1:3], batch(net[3])) for _ in range(2))
-    assert first.symbol.tojson() == second.symbol.tojson()
+    data = np.random.RandomState(3).randn(75, *net[3]["data"][1:]).astype(np.float32)
+    first, second = (mxq.quantize_model(net[0], net[1:3], data, batch_size=size) for size in (75, 20))
     for name, array in first.arg_params.items():
-        np.testing.assert_array_equal(array.asnumpy(), second.arg_params[name].asnumpy())
+        other = second.arg_params[name].asnumpy()
+        if array.dtype == np.int8:
+            # Sums in another order: a weight that lies between two levels may go either way.
+            assert (array.asnumpy() != other).mean() < 0.01, name
+        else:
+            np.testing.assert_allclose(array.asnumpy(), other, rtol=1e-3, atol=5)
+    again = mxq.quantize_model(net[0], net[1:3], data, batch_size=20)
+    assert again.symbol.tojson() == second.symbol.tojson()

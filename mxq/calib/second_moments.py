@@ -35,11 +35,12 @@ class SecondMoments(Mapping):
         for layer in layers:
             self._by_key.setdefault(layer.key, []).append(layer)
         self._moments: Dict[str, np.ndarray] = {}
-        self._random = np.random.RandomState(0)
+        # One generator a layer, drawn from example by example: the same patches however examples come in batches.
+        self._random = {layer.name: np.random.RandomState(0) for layer in layers}
 
     def __call__(self, key: str, array: np.ndarray) -> None:
         for layer in self._by_key.get(key, ()):
-            rows = sample_patches(array, layer, self._random)
+            rows = sample_patches(array, layer, self._random[layer.name])
             by_group = rows.reshape(len(rows), layer.groups, -1).transpose(1, 0, 2)
             moment = np.matmul(by_group.transpose(0, 2, 1), by_group)
             seen = self._moments.get(layer.name)
@@ -68,9 +69,10 @@ def sample_patches(x: np.ndarray, layer: Layer, random: np.random.RandomState) -
     count = POSITIONS * len(x)
     example = np.repeat(np.arange(len(x)), POSITIONS)
     index = [example.reshape((-1,) + (1,) * len(layer.kernel))]
+    where = random.random_sample((count, len(layer.kernel)))
     for axis, (kernel, stride, dilate) in enumerate(zip(layer.kernel, layer.stride, layer.dilate)):
         outputs = (padded.shape[2 + axis] - dilate * (kernel - 1) - 1) // stride + 1
-        start = random.randint(0, outputs, count) * stride
+        start = (where[:, axis] * outputs).astype(np.int64) * stride
         taps = start[:, None] + np.arange(kernel) * dilate
         index.append(taps.reshape((count,) + (1,) * axis + (kernel,) + (1,) * (len(layer.kernel) - axis - 1)))
     patches = padded[(index[0], slice(None), *index[1:])]  # (n, taps..., C)
