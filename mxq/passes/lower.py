@@ -161,7 +161,9 @@ class Lowering:
         out = self._out_qparams(unit)
         table = result.astype(np.float32) if out is None else quantize(result, out)
         entry = self.graph.add_param(f"{unit.name}_table", table)
-        attrs = {"axis": -1 if x.layout == "last" else 1} if table.ndim == 2 else {}
+        attrs = {"in_type": x.dtype}
+        if table.ndim == 2:
+            attrs["axis"] = -1 if x.layout == "last" else 1
         layout = x.layout
         if x.value.node.is_variable and x.rank in (3, 4):  # raw pixels on their way to a convolution
             attrs["layout"], layout = "channels_last", "last"

@@ -9,13 +9,18 @@ constexpr int64_t kEntries = 256;
 }
 
 LutOp::LutOp(const Attrs& attrs)
-    : axis(attrs.get_int("axis", -1)),
+    : in_type(attrs.has("in_type") ? attrs.get_dtype("in_type", "int8", {"int8", "uint8"}) : DType::kUnknown),
+      axis(attrs.get_int("axis", -1)),
       channels_last(attrs.get_choice("layout", "keep", {"keep", "channels_last"}) == "channels_last") {}
 
 void LutOp::infer_types(std::vector<DType>* in, std::vector<DType>* out) const {
   const DType data = (*in)[0], table = (*in)[1];
   MXQ_CHECK(data == DType::kInt8 || data == DType::kUint8 || data == DType::kUnknown,
             "data is " << name_of(data) << "; accepted are int8 and uint8");
+  MXQ_CHECK(in_type == DType::kUnknown || data == DType::kUnknown || data == in_type,
+            "data is " << name_of(data) << ", but the table is for " << name_of(in_type)
+                       << "; feed the network the type that it was quantized for");
+  if (data == DType::kUnknown) (*in)[0] = in_type;
   MXQ_CHECK(table == DType::kInt8 || table == DType::kUint8 || table == DType::kFloat32 || table == DType::kUnknown,
             "table is " << name_of(table) << "; accepted are int8, uint8 and float32");
   (*out)[0] = table;

@@ -9,7 +9,9 @@ namespace mxq {
 //
 //   inputs data, table (256,) or (C, 256): one row for each position along `axis` of data
 //
-// layout=channels_last turns (N, C, spatial...) into (N, spatial..., C); `axis` is that of the input.
+// in_type=int8|uint8 says which type the table was made for, so that data of the other type is refused instead of being
+// read at the wrong entries. layout=channels_last turns (N, C, spatial...) into (N, spatial..., C); `axis` is that of
+// the input.
 class LutOp : public Op {
  public:
   explicit LutOp(const Attrs& attrs);
@@ -18,6 +20,7 @@ class LutOp : public Op {
   void infer_types(std::vector<DType>* in, std::vector<DType>* out) const override;
   void infer_shapes(std::vector<Shape>* in, std::vector<Shape>* out) const override;
 
+  DType in_type;  // kUnknown: either
   int64_t axis;
   bool channels_last;
 };
