@@ -106,9 +106,9 @@ def test_data_of_another_type_than_the_table_was_made_for_is_refused():
     table = mx.nd.array(np.arange(256) - 128, dtype="int8")
     data = mx.nd.array([[-3, 4]], dtype="int8")
     assert mx.nd.mxq_lut(data, table, in_type="int8").asnumpy().tolist() == [[-3, 4]]
-    for given, made in ((data, "uint8"), (data.astype("uint8"), "int8")):
+    for wrong, made in ((data, "uint8"), (data.astype("uint8"), "int8")):
         try:
-            mx.nd.mxq_lut(given, table, in_type=made).wait_to_read()
+            mx.nd.mxq_lut(wrong, table, in_type=made).wait_to_read()
         except mx.MXNetError as error:
             assert f"the table is for {made}" in str(error)
         else:
