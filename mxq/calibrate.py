@@ -1,6 +1,7 @@
 """From a plan and data to everything that conversion needs to know: ranges, means, moments, an equalized network."""
 
 import itertools
+import logging
 from typing import Dict, Iterable, List, Mapping, NamedTuple, Tuple
 
 import numpy as np
@@ -15,6 +16,8 @@ from .ops import COMPUTE
 from .ops.weighted import geometry_of
 from .passes.annotate import units
 from .passes.equalize import channel_factors, equalize
+
+_log = logging.getLogger(__name__)
 
 #: Examples that decide how channels are equalized. They are kept until calibration proper sees them again.
 EQUALIZE_EXAMPLES = 32
@@ -47,6 +50,11 @@ def calibrate(plan, options) -> Calibration:
     table = options.calib_table
     if table is not None:
         table.check(floats)
+        if examples is None and options.weight_rounding == "adaptive":
+            _log.warning(
+                "a calibration table alone: weights are rounded to nearest; give calib_data too for "
+                "weight_rounding='adaptive', or say weight_rounding='nearest'"
+            )
     elif examples is None:
         raise ConfigError(
             f"calib_mode={options.calib_mode!r} needs calib_data; give some, a calib_table, or calib_mode='none'"
