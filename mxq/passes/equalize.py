@@ -4,7 +4,7 @@ Between two layers with at most ReLU, pooling and concat between them, ``W2 relu
 ``(W2 s) relu((W1 x + b) / s)`` for any positive s per channel. The division costs nothing in int8, where every output
 channel has a weight scale of its own. With ``s = (r / max r) ** STRENGTH``, r the channel's largest magnitude, small
 channels use more of the 256 levels; at full strength the columns of the next layer's weights become as uneven as the
-channels were, so half is taken.
+channels were. From 0.5 to 0.7 the ImageNet networks tried differ by a few tenths of a decibel; 0.6 is taken.
 
 Source: Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias Correction", 2019; measured ranges as
 in Xiao et al., "SmoothQuant", 2022.
@@ -20,7 +20,7 @@ from ..graph import Graph, Node, Value
 from ..ops import COMPUTE, lookup
 from ..ops.spec import sole_user
 
-STRENGTH = 0.5
+STRENGTH = 0.6
 #: A channel is enlarged at most so many times: what calibration hardly saw may still come.
 LARGEST_GAIN = 32.0**STRENGTH
 
