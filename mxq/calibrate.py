@@ -46,7 +46,6 @@ def calibrate(plan, options) -> Calibration:
         options: mxq.api.Options.
     """
     floats, annotated, examples = plan.floats, plan.annotated, plan.examples
-    identity = graph_hash(floats)
     table = options.calib_table
     if table is not None:
         table.check(floats)
@@ -69,7 +68,9 @@ def calibrate(plan, options) -> Calibration:
     if examples is not None and (table is None or options.weight_rounding == "adaptive"):
         statistics = _collect(floats, plan.tensors, examples, options, observers=[moments])
     if table is None:
-        table = choose(statistics, options.calib_mode, graph_hash=identity, dtype=options.quantized_dtype)
+        table = choose(
+            statistics, options.calib_mode, graph_hash=graph_hash(plan.floats), dtype=options.quantized_dtype
+        )
         table = table.extended(
             channel_factors=factors,
             data_shapes={n.name: floats.shapes[n.name, 0] for n in floats.inputs if (n.name, 0) in floats.shapes},

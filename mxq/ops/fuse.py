@@ -16,13 +16,18 @@ ADD = ("elemwise_add", "_plus", "_Plus", "_add", "broadcast_add", "broadcast_plu
 ACTIVATION = ("Activation", "relu", "clip", "LeakyReLU")
 
 
+def is_relu(node: Node) -> bool:
+    """Whether a node is a ReLU, under either of its names."""
+    return node.op == "relu" or (node.op == "Activation" and node.get("act_type") == "relu")
+
+
 def native_activation(node: Node) -> Optional[Dict[str, object]]:
     """Attributes of the fused activation, or None where the native operators have no such activation.
 
     >>> native_activation(Node("Activation", "a", {"act_type": "relu"}))
     {'act': 'relu'}
     """
-    if node.op == "relu" or (node.op == "Activation" and node.get("act_type") == "relu"):
+    if is_relu(node):
         return {"act": "relu"}
     if node.op == "clip":
         return {"act": "clip", "act_alpha": float(node.get("a_min")), "act_beta": float(node.get("a_max"))}

@@ -3,12 +3,12 @@
 from typing import Dict, List, Optional
 
 from ..graph import Graph, Node
-from .fuse import grow_chain, native_activation
+from .fuse import ADD, grow_chain, native_activation
 from .movement import stored_axis
 from .spec import MERGE, OpSpec, Unit, activations, alone, register
 
 _ELEMENTWISE = {
-    "mxq_elemwise_add": ("elemwise_add", "_plus", "_Plus", "_add", "broadcast_add", "broadcast_plus"),
+    "mxq_elemwise_add": ADD,
     "mxq_elemwise_sub": ("elemwise_sub", "_minus", "_Minus", "_sub", "broadcast_sub", "broadcast_minus"),
     "mxq_elemwise_mul": ("elemwise_mul", "_mul", "_Mul", "broadcast_mul"),
 }

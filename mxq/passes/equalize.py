@@ -18,6 +18,7 @@ from ..calib.table import tensor_key
 from ..errors import CalibrationError
 from ..graph import Graph, Node, Value
 from ..ops import COMPUTE, lookup
+from ..ops.fuse import is_relu
 from ..ops.spec import sole_user
 
 STRENGTH = 0.6
@@ -100,10 +101,6 @@ def _shares_parameters(layer: Node, uses: Dict) -> bool:
     return any(len(uses[id(v.node), 0]) > 1 for v in layer.inputs[1:])
 
 
-def _is_relu(node: Node) -> bool:
-    return node.op == "relu" or (node.op == "Activation" and node.get("act_type") == "relu")
-
-
 def _pads_in_scale(node: Node) -> bool:
     """Whether a Pad writes nothing that would have to be scaled too."""
     return node.op in ("Pad", "pad") and (node.get("mode") != "constant" or float(node.get("constant_value", 0)) == 0)
@@ -111,7 +108,7 @@ def _pads_in_scale(node: Node) -> bool:
 
 def _behind_relu(layer: Node, uses: Dict) -> Value:
     user = sole_user(layer.out(), uses)
-    return user.out() if user is not None and _is_relu(user) else layer.out()
+    return user.out() if user is not None and is_relu(user) else layer.out()
 
 
 def _readers(graph: Graph, value: Value, uses: Dict, offset: int = 0, repeat: int = 1) -> Optional[List[Reader]]:
@@ -126,7 +123,7 @@ def _readers(graph: Graph, value: Value, uses: Dict, offset: int = 0, repeat: in
                 return None
             found.append(Reader(node, offset, _columns_per_channel(graph, node, repeat)))
             continue
-        if _is_relu(node) or node.op == "Pooling" or _pads_in_scale(node):
+        if is_relu(node) or node.op == "Pooling" or _pads_in_scale(node):
             rest = _readers(graph, node.out(), uses, offset, repeat)
         elif node.op == "Flatten":
             shape = graph.shapes.get((node.inputs[0].node.name, node.inputs[0].index))
