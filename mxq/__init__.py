@@ -18,6 +18,7 @@ from . import contrib, data  # noqa: E402  (the operators come first)
 from .api import quantize_model  # noqa: E402
 from .calib.table import CalibTable  # noqa: E402
 from .errors import CalibrationError, ConfigError, GraphError, LibraryError, MXQError  # noqa: E402
+from .explanation import Explanation, explain  # noqa: E402
 from .gluon import quantize_net  # noqa: E402
 from .model import QuantizedModel  # noqa: E402
 
@@ -25,12 +26,14 @@ __all__ = [
     "CalibTable",
     "CalibrationError",
     "ConfigError",
+    "Explanation",
     "GraphError",
     "LibraryError",
     "MXQError",
     "QuantizedModel",
     "contrib",
     "data",
+    "explain",
     "library_path",
     "quantize_model",
     "quantize_net",

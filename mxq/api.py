@@ -211,8 +211,8 @@ def convert(
     report = Report.of(graph, plan.annotated)
     if report.count("int8") == 0:
         _log.warning("nothing in this network became int8; its report says why for every node")
-        return QuantizedModel.of(plan.network, table, report.unfolded(), plan.network)
-    return QuantizedModel.of(lowered, table, report, qdq)
+        return QuantizedModel.of(plan.network, table, report.unfolded(), plan.network, plan.network)
+    return QuantizedModel.of(lowered, table, report, qdq, plan.floats)
 
 
 #: The float passes, in order.

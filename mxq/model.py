@@ -1,6 +1,6 @@
 """What quantize_model returns."""
 
-from typing import Dict, NamedTuple
+from typing import Dict, NamedTuple, Optional
 
 from .calib.table import CalibTable
 from .files import save_model
@@ -25,16 +25,19 @@ class QuantizedModel(_Triple):
         table: the CalibTable, or None without calibration.
         report: Report, a line for every node of the original network.
         qdq: Graph with explicit quantize/dequantize nodes, which the symbol was lowered from and exporters read.
+        floats: Graph of the simplified float network that calibration ran, channels equalized; its nodes have the names
+            of those in `qdq`. Set it to None to give back the memory of the float parameters.
     """
 
     table: CalibTable
     report: Report
     qdq: Graph
+    floats: Optional[Graph]
 
     @classmethod
-    def of(cls, graph: Graph, table: CalibTable, report: Report, qdq: Graph) -> "QuantizedModel":
+    def of(cls, graph: Graph, table: CalibTable, report: Report, qdq: Graph, floats: Graph) -> "QuantizedModel":
         model = cls(*graph.to_symbol())
-        model.table, model.report, model.qdq = table, report, qdq
+        model.table, model.report, model.qdq, model.floats = table, report, qdq, floats
         return model
 
     def __repr__(self) -> str:

@@ -11,12 +11,13 @@ class Progress:
         total: number of steps, None if unknown.
         text: what is going on.
         show: True or False; None shows a bar if stderr is a terminal and tqdm can be imported.
+        unit: what a step is.
 
     >>> with Progress(3, "calibrating", show=False) as bar:
     ...     bar.step(3)
     """
 
-    def __init__(self, total: Optional[int], text: str, *, show: Optional[bool] = None):
+    def __init__(self, total: Optional[int], text: str, *, show: Optional[bool] = None, unit: str = "image"):
         self._bar = None
         if show or (show is None and sys.stderr.isatty()):
             try:
@@ -25,7 +26,7 @@ class Progress:
                 if show:
                     raise ImportError("progress=True needs tqdm: pip install tqdm") from None
             else:
-                self._bar = tqdm(total=total, desc=text, unit="image", leave=False, file=sys.stderr)
+                self._bar = tqdm(total=total, desc=text, unit=unit, leave=False, file=sys.stderr)
 
     def step(self, n: int = 1) -> None:
         if self._bar is not None:

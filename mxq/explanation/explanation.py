@@ -1,0 +1,156 @@
+"""The result of mxq.explain: a table for the terminal, JSON, an HTML page."""
+
+import json
+import os
+from typing import List, Optional, Sequence
+
+from ..errors import ConfigError
+from ..files import write_atomically
+from ..report import NodeReport, Report
+from .result import Classes, Histogram, Layer, Measured, Output, Prediction, Tensor
+
+FORMAT = "mxq-explanation"
+VERSION = 1
+
+
+class Explanation:
+    """What became int8, and what it costs where.
+
+    >>> explanation = Explanation.load("resnet50.json")  # doctest: +SKIP
+    >>> print(explanation.worst(5))  # doctest: +SKIP
+
+    Attributes:
+        examples: how many examples outputs and classes are measured on.
+        layer_examples: how many the layers are measured on.
+        outputs: list of Output.
+        classes: Classes, or None if no output looks like class scores.
+        layers: list of Layer, in the network's order.
+        tensors: list of Tensor, likewise.
+        predictions: list of Prediction: flips first, then the closest decisions.
+        nodes: list of NodeReport, a line for every node of the original network.
+        title: of the page.
+    """
+
+    def __init__(self, measured: Measured, nodes: Sequence[NodeReport], *, title: str = ""):
+        self.examples, self.layer_examples = measured.examples, measured.layer_examples
+        self.outputs: List[Output] = list(measured.outputs)
+        self.classes: Optional[Classes] = measured.classes
+        self.layers: List[Layer] = list(measured.layers)
+        self.tensors: List[Tensor] = list(measured.tensors)
+        self.predictions: List[Prediction] = list(measured.predictions)
+        self.nodes: List[NodeReport] = list(nodes)
+        self.title = title or "int8 network"
+
+    def worst(self, n: Optional[int] = None) -> List[Layer]:
+        """The layers whose rounding costs the network most; where no effects were measured, those with the most noise
+        of their own."""
+        if all(layer.effect is None for layer in self.layers):
+            ordered = sorted(self.layers, key=lambda layer: layer.local)
+        else:
+            ordered = sorted(self.layers, key=lambda layer: layer.effect)
+        return ordered[:n]
+
+    def tensor(self, name: str) -> Optional[Tensor]:
+        """The tensor of this name, None if it does not become integers."""
+        return next((tensor for tensor in self.tensors if tensor.name == name), None)
+
+    def __repr__(self) -> str:
+        return f"<Explanation: {len(self.layers)} int8 operators, {self.examples} examples>"
+
+    def __str__(self) -> str:
+        from .text import table
+
+        return table(self)
+
+    # -- files -------------------------------------------------------------------------------------------------------
+
+    def to_json(self, path: Optional[str] = None) -> str:
+        """Everything as JSON, for programs; with `path` it is written there too.
+
+        Ratios are numbers in dB, or the string "inf" where nothing is lost; null: not measured.
+        """
+        content = {
+            "format": FORMAT,
+            "version": VERSION,
+            "title": self.title,
+            "examples": self.examples,
+            "layer_examples": self.layer_examples,
+            "outputs": [output._asdict() for output in self.outputs],
+            "classes": None if self.classes is None else self.classes._asdict(),
+            "layers": [layer._asdict() for layer in self.layers],
+            "tensors": [{**t._asdict(), "histogram": t.histogram._asdict()} for t in self.tensors],
+            "predictions": [prediction._asdict() for prediction in self.predictions],
+            "nodes": [node._asdict() for node in self.nodes],
+        }
+        text = json.dumps(_to_plain(content), indent=1, allow_nan=False) + "\n"
+        if path is not None:
+            _write(path, text)
+        return text
+
+    @classmethod
+    def load(cls, path: str) -> "Explanation":
+        """Reads what :meth:`to_json` wrote. Raises ConfigError for anything else."""
+        try:
+            with open(path, encoding="utf-8") as file:
+                content = json.load(file)
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{path}: not JSON, perhaps cut short ({error}); explain again") from None
+        if not isinstance(content, dict) or content.get("format") != FORMAT or content.get("version") != VERSION:
+            raise ConfigError(f"{path}: not an explanation; its 'format' must be {FORMAT!r}, its 'version' {VERSION}")
+        try:
+            measured = Measured(
+                content["examples"],
+                content["layer_examples"],
+                [_from_plain(Output, item) for item in content["outputs"]],
+                None if content["classes"] is None else _from_plain(Classes, content["classes"]),
+                [_from_plain(Layer, item) for item in content["layers"]],
+                [_from_plain(Tensor, item) for item in content["tensors"]],
+                [_from_plain(Prediction, item) for item in content["predictions"]],
+            )
+            return cls(measured, [NodeReport(**item) for item in content["nodes"]], title=content["title"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise ConfigError(f"{path}: damaged explanation: {type(error).__name__}: {error}; explain again") from None
+
+    def to_html(self, path: Optional[str] = None) -> str:
+        """One page that needs nothing but a browser; with `path` it is written there too."""
+        from .page import page
+
+        text = page(self)
+        if path is not None:
+            _write(path, text)
+        return text
+
+    def report(self) -> Report:
+        """The lines of all nodes."""
+        return Report(self.nodes)
+
+
+def _write(path: str, text: str) -> None:
+    def write(temporary: str) -> None:
+        with open(temporary, "w", encoding="utf-8") as file:
+            file.write(text)
+
+    write_atomically(os.fspath(path), write)
+
+
+def _to_plain(item):
+    """The same without infinities, which JSON does not have."""
+    if isinstance(item, float):
+        return item if abs(item) != float("inf") else str(item)
+    if isinstance(item, dict):
+        return {key: _to_plain(value) for key, value in item.items()}
+    return [_to_plain(value) for value in item] if isinstance(item, (list, tuple)) else item
+
+
+def _from_plain(kind, item: dict):
+    """The tuple of this kind."""
+    fields = {}
+    for name, value in item.items():
+        if name == "histogram":
+            value = Histogram(value["lo"], value["hi"], tuple(value["counts"]))
+        elif isinstance(value, list):
+            value = tuple(value)
+        elif value in ("inf", "-inf") and kind in (Layer, Tensor, Output):
+            value = float(value)
+        fields[name] = value
+    return kind(**fields)

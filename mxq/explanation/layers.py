@@ -1,0 +1,238 @@
+"""Per layer: what its own rounding costs, at its output and at the network's, and what has accumulated there.
+
+The float network runs once with all inner values. Each int8 operator then runs alone on its float inputs, and what
+comes behind it runs from its output on: a layer's effect costs the part of a forward that lies behind it.
+"""
+
+from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence
+
+import numpy as np
+
+from ..calib.table import tensor_key
+from ..graph import Graph, Node, Value
+from ..ops import COMPUTE, Unit
+from ..params import label_inputs
+from ..passes.annotate import units
+from ..progress import Progress
+from .noise import Noise, decibel, mean_ratio
+from .part import Part, Runner, by_key
+from .result import Layer, Tensor
+from .tensors import TensorMeter
+
+
+class _Meters(NamedTuple):
+    """Noise of one layer; `effects` one per output of the network."""
+
+    local: Noise
+    inputs: Noise
+    weights: Noise
+    accumulated: Noise
+    effects: List[Noise]
+
+
+class _Behind(NamedTuple):
+    """What follows a value: the part from it to the outputs that depend on it."""
+
+    outputs: List[int]
+    fed: Dict[str, Value]
+    part: Optional[Part]
+
+
+class LayerMeter:
+    """Measures every layer over batches of examples.
+
+    Args:
+        floats: float graph.
+        qdq: the same with quantize/dequantize pairs and int8 weights; nodes have the same names.
+        effects: whether to measure effects on the network's outputs.
+    """
+
+    def __init__(self, runner: Runner, floats: Graph, qdq: Graph, *, effects: bool):
+        self._runner = runner
+        self._floats = floats
+        self._units = units(qdq)
+        self._pairs = {tensor_key(_source(node)): node for node in qdq.nodes if _is_pair(node)}
+        self._float_values = {node.name: node for node in floats.nodes}
+        self._outputs = [tensor_key(value) for value in floats.outputs]
+        weights = _without_pairs(qdq)
+        weight_units = {unit.name: unit for unit in units(weights)}
+        self._parts: Dict[str, List[Part]] = {}
+        self._behind: Dict[str, _Behind] = {}
+        for unit in self._units:
+            fed = {key: self._float(key) for key in _inputs(unit)}
+            twin = weight_units[unit.name]
+            alone = [runner.part(weights, by_key(twin.inputs), [twin.output])]
+            if unit.kind == COMPUTE:
+                alone.append(runner.part(floats, fed, [self._float(tensor_key(unit.output))]))
+            self._parts[unit.name] = alone
+            if effects:
+                self._behind[unit.name] = self._follow(self._float(tensor_key(unit.output)))
+        self._round = {
+            key: runner.part(qdq, by_key([_source(pair)]), [pair.out()]) for key, pair in self._pairs.items()
+        }
+        self._watched = self._watch()
+        computed = [value for value in self._watched.values() if not value.node.is_variable]
+        self._computed = by_key(computed)
+        self._run_floats = runner.part(floats, {}, self._computed.values()) if computed else None
+        read = [self._pairs[k].out() if k in self._pairs else u.output for u, k in zip(self._units, self._unit_keys())]
+        self._run_int8 = runner.part(qdq, {}, read) if read else None
+        self._meters = {
+            unit.name: _Meters(Noise(), Noise(), Noise(), Noise(), [Noise() for _ in self._outputs])
+            for unit in self._units
+        }
+        self._tensors = {key: TensorMeter(pair) for key, pair in self._pairs.items()}
+
+    @property
+    def names(self) -> List[str]:
+        return [unit.name for unit in self._units]
+
+    def add(self, arrays: Mapping[str, object], bar: Progress) -> None:
+        """Measures one batch (NDArrays by input name); `bar` makes a step for each layer."""
+        if not self._units:
+            return
+        known = dict(arrays)
+        for key, value in self._watched.items():
+            if value.node.is_variable and key not in known:
+                known[key] = self._runner.param(key)
+        if self._run_floats is not None:
+            known.update(zip(self._computed, self._run_floats.run(arrays)))
+        exact = _AsNumpy(known)
+        for unit, key, result in zip(self._units, self._unit_keys(), self._run_int8.run(arrays)):
+            self._meters[unit.name].accumulated.add(exact[key], result.asnumpy())
+        rounded = {}
+        for key, part in self._round.items():
+            rounded[key] = part.run({key: known[key]})[0]
+            self._tensors[key].add(exact[key], rounded[key].asnumpy())
+        for unit, key in zip(self._units, self._unit_keys()):
+            self._measure(unit, key, known, rounded, exact)
+            bar.step()
+
+    def _measure(self, unit: Unit, key: str, known: Dict, rounded: Dict, exact: "_AsNumpy") -> None:
+        meters, inputs = self._meters[unit.name], _inputs(unit)
+        as_float, as_int8 = {k: known[k] for k in inputs}, {k: rounded[k] for k in inputs}
+        both = self._parts[unit.name][0].run(as_int8)[0]
+        meters.local.add(exact[key], both.asnumpy())
+        if unit.kind == COMPUTE:
+            with_weights, with_floats = self._parts[unit.name]
+            meters.weights.add(exact[key], with_weights.run(as_float)[0].asnumpy())
+            meters.inputs.add(exact[key], with_floats.run(as_int8)[0].asnumpy())
+        behind = self._behind.get(unit.name)
+        if behind is None:
+            return
+        fed = {k: known[k] for k in behind.fed}
+        fed[key] = both
+        results = behind.part.run(fed) if behind.part is not None else []
+        changed = {index: result.asnumpy() for index, result in zip(behind.outputs, results)}
+        for index, name in enumerate(self._outputs):
+            if name == key:
+                changed[index] = both.asnumpy()
+            meters.effects[index].add(exact[name], changed.get(index, exact[name]))
+
+    def layers(self) -> List[Layer]:
+        """The results, in the network's order."""
+        ratios = {name: mean_ratio(meters.effects) for name, meters in self._meters.items()}
+        total = sum(ratios.values())
+        found = []
+        for unit in self._units:
+            meters, measured = self._meters[unit.name], bool(self._behind)
+            weighted = unit.kind == COMPUTE
+            found.append(
+                Layer(
+                    unit.name,
+                    unit.head.op,
+                    tuple(node.name for node in unit.nodes),
+                    tuple(_inputs(unit)),
+                    tensor_key(unit.output),
+                    meters.local.db,
+                    meters.inputs.db if weighted else meters.local.db,
+                    meters.weights.db if weighted else None,
+                    decibel(ratios[unit.name]) if measured else None,
+                    (ratios[unit.name] / total if total else 0.0) if measured else None,
+                    meters.accumulated.db,
+                )
+            )
+        return found
+
+    def tensors(self) -> List[Tensor]:
+        """The tensors that become integers, in the network's order."""
+        readers: Dict[str, List[str]] = {}
+        for unit in self._units:
+            for key in dict.fromkeys(_inputs(unit)):
+                readers.setdefault(key, []).append(unit.name)
+        return [meter.result(key, readers.get(key, ())) for key, meter in self._tensors.items()]
+
+    # -- which values ------------------------------------------------------------------------------------------------
+
+    def _unit_keys(self) -> List[str]:
+        return [tensor_key(unit.output) for unit in self._units]
+
+    def _float(self, key: str) -> Value:
+        """The value of the float graph that has this key."""
+        name, colon, index = key.rpartition(":")
+        if colon and name in self._float_values:
+            return self._float_values[name].out(int(index))
+        return self._float_values[key].out()
+
+    def _watch(self) -> Dict[str, Value]:
+        """Everything that is needed of the float network's run."""
+        keys = [key for unit in self._units for key in _inputs(unit)] + self._unit_keys() + self._outputs
+        keys += [key for behind in self._behind.values() for key in behind.fed]
+        return {key: self._float(key) for key in dict.fromkeys(keys)}
+
+    def _follow(self, value: Value) -> _Behind:
+        """The part of the float network that depends on `value`."""
+        graph = self._floats
+        graph.sort()
+        behind = set()
+        for node in graph.nodes:
+            if any(v == value or id(v.node) in behind for v in node.inputs):
+                behind.add(id(node))
+        indices = [i for i, v in enumerate(graph.outputs) if id(v.node) in behind]
+        fed = {tensor_key(value): value}
+        for node in graph.nodes:
+            for v in node.inputs if id(node) in behind else ():
+                if id(v.node) not in behind and graph.param_of(v) is None and not _is_label(graph, v):
+                    fed[tensor_key(v)] = v
+        heads = [graph.outputs[i] for i in indices]
+        return _Behind(indices, fed, self._runner.part(graph, fed, heads) if heads else None)
+
+
+class _AsNumpy(dict):
+    """The numpy arrays of NDArrays, each converted once."""
+
+    def __init__(self, arrays: Mapping[str, object]):
+        super().__init__()
+        self._arrays = arrays
+
+    def __missing__(self, key: str) -> np.ndarray:
+        self[key] = self._arrays[key].asnumpy()
+        return self[key]
+
+
+def _is_label(graph: Graph, value: Value) -> bool:
+    return value.node.is_variable and value.node.name in label_inputs(graph)
+
+
+def _is_pair(node: Node) -> bool:
+    return node.op == "mxq_dequantize" and node.inputs[0].node.op == "mxq_quantize_v2"
+
+
+def _source(dequantize: Node) -> Value:
+    """The value that a quantize/dequantize pair rounds."""
+    return dequantize.inputs[0].node.inputs[0]
+
+
+def _inputs(unit: Unit) -> Sequence[str]:
+    """Keys of the values that a unit of the graph with pairs reads."""
+    return [tensor_key(_source(value.node)) for value in unit.inputs]
+
+
+def _without_pairs(qdq: Graph) -> Graph:
+    """A copy in which activations stay float; weights are the rounded ones."""
+    graph = qdq.copy()
+    for node in list(graph.nodes):
+        if _is_pair(node):
+            graph.replace(node.out(), _source(node))
+    graph.sort()
+    graph.prune()
+    return graph

@@ -1,0 +1,136 @@
+"""From a quantized model and data to an Explanation."""
+
+from typing import Dict, Iterable, List, Mapping, Optional, Sequence, Union
+
+import numpy as np
+
+from ..calib import batches
+from ..calib.collect import SUB_BATCH
+from ..calib.table import tensor_key
+from ..errors import ConfigError
+from ..gluon import QuantizedBlock
+from ..graph import TYPE_FLAGS, Graph
+from ..model import QuantizedModel
+from ..params import default_data_names
+from ..progress import Progress
+from .explanation import Explanation
+from .layers import LayerMeter
+from .outcome import Outcome
+from .part import Runner
+from .result import Measured
+
+#: Examples that layers are measured on.
+LAYER_EXAMPLES = 32
+_DTYPES = {flag: name for name, flag in TYPE_FLAGS.items()}
+
+
+def explain(
+    model: Union[QuantizedModel, QuantizedBlock],
+    data,
+    *,
+    labels: Sequence[int] = None,
+    class_names: Union[Sequence[str], Mapping[int, str]] = None,
+    images: Sequence[np.ndarray] = None,
+    num_examples: Optional[int] = None,
+    layer_examples: int = LAYER_EXAMPLES,
+    effects: bool = True,
+    title: str = "",
+    data_names: Sequence[str] = None,
+    batch_size: int = 32,
+    sub_batch: Optional[int] = SUB_BATCH,
+    ctx=None,
+    progress: Optional[bool] = None,
+) -> Explanation:
+    """Says what is int8 and why, and where the difference from float comes from.
+
+    >>> model = mxq.quantize_model(sym, params, calibration)  # doctest: +SKIP
+    >>> explanation = mxq.explain(model, images, labels=classes)  # doctest: +SKIP
+    >>> print(explanation)  # doctest: +SKIP
+    >>> explanation.to_html("resnet50.html")  # doctest: +SKIP
+
+    All of `data` goes through both networks, for the outputs and the classes. The first `layer_examples` go through the
+    float network with all its inner values; on them every int8 operator runs alone with its float inputs (local), the
+    rest of the float network runs behind it (effect), and the network with explicit quantization says what has
+    accumulated. Channels were equalized before, so inner values are those of the equalized float network.
+
+    Args:
+        model: what quantize_model or quantize_net returned, in this process: a saved network has lost its float half.
+        data: inputs as for calibration (see quantize_model), as the int8 network takes them.
+        labels: class number of every example, in order.
+        class_names: name by class number.
+        images: every example as people see it: uint8 (height, width, 3) in RGB order, (height, width), or channels
+            first. Without them a few inputs of the network are shown, stretched from black to white.
+        num_examples: use exactly so many of the data; all by default.
+        layer_examples: how many of them layers are measured on.
+        effects: False leaves out effects on the network's outputs. They cost about half a forward per int8 operator.
+        title: of the page.
+        data_names: inputs that are data, in the order of `data`; all that are no label by default.
+        batch_size: for data that comes in one piece.
+        sub_batch: so many examples run at once; None: the batch as it comes, for networks made for one batch size.
+        ctx: context that the networks run on; the CPU by default.
+        progress: True or False to show a progress bar or not; by default where a person is watching.
+
+    Returns:
+        Explanation: ``print`` shows a table; ``to_json(path)``, ``to_html(path)``.
+
+    Raises:
+        ConfigError: an argument that is not accepted. CalibrationError: data that does not fit.
+    """
+    if not isinstance(model, (QuantizedModel, QuantizedBlock)):
+        raise ConfigError(f"model is a {type(model).__name__}: give what quantize_model or quantize_net returned")
+    if getattr(model, "floats", None) is None:
+        raise ConfigError("model.floats is None: the float network is needed; quantize again and keep it")
+    for name, value in (("layer_examples", layer_examples), ("sub_batch", sub_batch)):
+        wrong = isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1
+        if wrong and not (value is None and name == "sub_batch"):
+            raise ConfigError(f"{name}={value!r}: accepted is an integer from 1")
+    floats, qdq = model.floats, model.qdq
+    names = list(data_names) if data_names is not None else default_data_names(floats)
+    examples = batches(data, names, batch_size=batch_size, num_examples=num_examples)
+    runner = Runner([floats, qdq], ctx)
+    run_float = runner.part(floats, {}, floats.outputs)
+    int8 = _int8_graph(model)
+    run_int8 = Runner([int8], ctx).part(int8, {}, int8.outputs)
+    outcome = Outcome([tensor_key(value) for value in floats.outputs], labels, class_names, images)
+    kept: List[Dict[str, object]] = []
+    with Progress(num_examples, "comparing", show=progress) as bar:
+        for arrays, n in _parts(examples, floats, sub_batch):
+            missing = layer_examples - sum(len(k[names[0]]) for k in kept)
+            if missing > 0:
+                kept.append(arrays if sub_batch is None else {k: v[: min(missing, n)] for k, v in arrays.items()})
+            exact, found = ([o.asnumpy() for o in part.run(arrays)] for part in (run_float, run_int8))
+            outcome.add(exact, found, arrays[names[0]].asnumpy(), n)
+            bar.step(n)
+    del run_float, run_int8, int8
+    meter = LayerMeter(runner, floats, qdq, effects=effects)
+    with Progress(len(meter.names) * len(kept), "measuring", show=progress, unit="layer") as bar:
+        for arrays in kept:
+            meter.add(arrays, bar)
+    measured = Measured(
+        outcome.examples,
+        sum(len(k[names[0]]) for k in kept),
+        outcome.outputs(),
+        outcome.classes(),
+        meter.layers(),
+        meter.tensors(),
+        outcome.predictions(),
+    )
+    return Explanation(measured, model.report.nodes, title=title)
+
+
+def _parts(found: Iterable, floats: Graph, sub_batch: Optional[int]):
+    """Batches of at most `sub_batch` examples as the network's types, and how many there are in each."""
+    dtypes = {node.name: _DTYPES[node.get("__dtype__", 0)] for node in floats.inputs}
+    for arrays, n in found:
+        step = min(sub_batch or n, n)
+        typed = {name: array.astype(dtypes[name], copy=False) for name, array in arrays.items()}
+        for start in range(0, n, step):
+            yield {name: array[start : start + step] for name, array in typed.items()}, min(step, n - start)
+
+
+def _int8_graph(model: Union[QuantizedModel, QuantizedBlock]) -> Graph:
+    """The network that was made, as it will run."""
+    if isinstance(model, QuantizedModel):
+        return Graph.from_symbol(model.symbol, model.arg_params, model.aux_params)
+    arrays = {name: p.data(p.list_ctx()[0]) for name, p in model.collect_params().items()}
+    return Graph.from_symbol(model.symbol, arrays)
