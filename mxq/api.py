@@ -24,6 +24,7 @@ from .passes.annotate import annotate, quantized_values
 from .passes.drop_noops import drop_noops
 from .passes.fold_batchnorm import fold_batchnorm
 from .passes.fold_pad import fold_pad
+from .passes.form_regions import form_regions
 from .passes.insert_qdq import TensorRange, insert_qdq
 from .passes.lower import lower
 from .passes.prepend_normalization import prepend_normalization
@@ -57,6 +58,7 @@ class Options(NamedTuple):
     weight_rounding: str = "adaptive"
     equalize: bool = True
     bias_correction: bool = True
+    regions: bool = True
     excluded_sym_names: Sequence[str] = ()
     excluded_op_names: Sequence[str] = ()
     excluded_patterns: Sequence[str] = ()
@@ -99,6 +101,8 @@ def quantize_model(sym, params, calib_data=None, **options) -> QuantizedModel:
             rounds each to the nearest level, and so does 'adaptive' where there is a table but no data.
         equalize: channels between two layers are brought to similar ranges first.
         bias_correction: biases take back the mean error that rounding the weights makes on the calibration data.
+        regions: neighbouring int8 operators run as one node of the symbol (`operators` has them one by one), which is
+            faster; False: every operator is a node, whose output MXNet's tools can look at.
         excluded_sym_names, excluded_op_names, excluded_patterns: lists of node names, operator names and regular
             expressions on node names that stay float. One that matches nothing is an error.
         data_names: inputs that are data, in the order of `calib_data`; all that are no label by default.
@@ -211,8 +215,9 @@ def convert(
     report = Report.of(graph, plan.annotated)
     if report.count("int8") == 0:
         _log.warning("nothing in this network became int8; its report says why for every node")
-        return QuantizedModel.of(plan.network, table, report.unfolded(), plan.network, plan.network)
-    return QuantizedModel.of(lowered, table, report, qdq, plan.floats)
+        return QuantizedModel.of(plan.network, table, report.unfolded(), plan.network, plan.network, plan.network)
+    network = run(lowered, [form_regions] if options.regions else [], stage="int8")
+    return QuantizedModel.of(network, table, report, qdq, plan.floats, lowered)
 
 
 #: The float passes, in order.

@@ -26,6 +26,7 @@ class QuantizedBlock(mx.gluon.SymbolBlock):
         report: Report, a line for every node of the original network.
         qdq: Graph with explicit quantize/dequantize nodes, which exporters read.
         floats: Graph of the simplified float network, as in QuantizedModel.
+        operators: Graph of the int8 network with every operator a node: what the symbol's regions hold.
         symbol: mx.sym.Symbol on mxq operators.
         input_names: names of its inputs in order: ``data``, or ``data0``, ``data1``, ...
     """
@@ -34,6 +35,7 @@ class QuantizedBlock(mx.gluon.SymbolBlock):
     report: Report
     qdq: Graph
     floats: Optional[Graph]
+    operators: Graph
     symbol: mx.sym.Symbol
     input_names: Tuple[str, ...]
 
@@ -44,7 +46,8 @@ class QuantizedBlock(mx.gluon.SymbolBlock):
             warnings.simplefilter("ignore", UserWarning)  # the type of the data is open until it comes
             block = cls(model.symbol, [mx.sym.var(name) for name in input_names])
         block.table, block.report, block.qdq = model.table, model.report, model.qdq
-        block.floats, block.symbol, block.input_names = model.floats, model.symbol, tuple(input_names)
+        block.floats, block.operators = model.floats, model.operators
+        block.symbol, block.input_names = model.symbol, tuple(input_names)
         arrays = {**model.arg_params, **model.aux_params}
         for name, parameter in block.collect_params().items():
             if name not in arrays:

@@ -27,17 +27,22 @@ class QuantizedModel(_Triple):
         qdq: Graph with explicit quantize/dequantize nodes, which the symbol was lowered from and exporters read.
         floats: Graph of the simplified float network that calibration ran, channels equalized; its nodes have the names
             of those in `qdq`. Set it to None to give back the memory of the float parameters.
+        operators: Graph of the int8 network with every operator a node: what the symbol's regions hold.
     """
 
     table: CalibTable
     report: Report
     qdq: Graph
     floats: Optional[Graph]
+    operators: Graph
 
     @classmethod
-    def of(cls, graph: Graph, table: CalibTable, report: Report, qdq: Graph, floats: Graph) -> "QuantizedModel":
+    def of(
+        cls, graph: Graph, table: CalibTable, report: Report, qdq: Graph, floats: Graph, operators: Graph
+    ) -> "QuantizedModel":
         model = cls(*graph.to_symbol())
         model.table, model.report, model.qdq, model.floats = table, report, qdq, floats
+        model.operators = operators
         return model
 
     def __repr__(self) -> str:

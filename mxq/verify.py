@@ -6,6 +6,7 @@ import numpy as np
 
 from .errors import GraphError
 from .graph import Graph, Node, Value
+from .regions import decode
 
 PREFIX = "mxq_"
 
@@ -31,6 +32,18 @@ def _requantize(node: Node) -> Sequence[int]:
     return (3,) if node.get("no_bias", False) else (3, 4)
 
 
+def _region(node: Node) -> Sequence[int]:
+    lines, _ = decode(node)
+    found = set()
+    for line in lines:
+        inner = Node(line.op, line.name, line.attrs)
+        for i in PARAM_INPUTS.get(line.op, lambda node: ())(inner):
+            if i >= len(line.inputs) or line.inputs[i][0] is not None:
+                raise GraphError(f"input {i} of {line.name!r} ({line.op}) in region {node.name!r} is no parameter")
+            found.add(line.inputs[i][1])
+    return sorted(found)
+
+
 #: Which inputs of an mxq operator are parameters, so that their shape is known; all others may be computed.
 PARAM_INPUTS: Dict[str, Callable[[Node], Sequence[int]]] = {
     "mxq_conv": _weighted,
@@ -38,6 +51,7 @@ PARAM_INPUTS: Dict[str, Callable[[Node], Sequence[int]]] = {
     "mxq_lut": lambda node: (1,),
     "mxq_dequantize": _dequantize,
     "mxq_requantize": _requantize,
+    "mxq_region": _region,
 }
 
 

@@ -188,6 +188,7 @@ def _options(
         # One step gives what two do, and parameters that scripts can check: plain rounding of the network as it is.
         weight_rounding="nearest",
         equalize=False,
+        regions=False,  # scripts look at the nodes
         sub_batch=None,  # as MXNet: the network may be made for one batch size
         ctx=ctx,
     )

@@ -122,7 +122,7 @@ def attach(model: QuantizedModel, sym, options: Options) -> QuantizedModel:
     first.setdefault("attrs", {})[PLAN] = json.dumps({"version": 1, "symbol": sym.tojson(), "options": chosen})
     marked = QuantizedModel(mx.sym.load_json(json.dumps(raw)), model.arg_params, model.aux_params)
     marked.table, marked.report = model.table, model.report
-    marked.qdq, marked.floats = model.qdq, model.floats
+    marked.qdq, marked.floats, marked.operators = model.qdq, model.floats, model.operators
     return marked
 
 
@@ -134,7 +134,7 @@ def attached(qsym) -> Tuple[object, Options]:
     if not found:
         raise ConfigError("qsym does not come from mxq's quantize_graph: call that first, or quantize_model at once")
     plan = json.loads(found[0])
-    return mx.sym.load_json(plan["symbol"]), Options(**plan["options"])
+    return mx.sym.load_json(plan["symbol"]), Options(**plan["options"], regions=False)
 
 
 def prepare_again(qsym, params: Tuple[dict, dict]) -> Prepared:

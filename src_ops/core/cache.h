@@ -43,9 +43,9 @@ class LruCache {
     return made.first;
   }
 
-  size_t size() const {
+  size_t weight() const {
     std::lock_guard<std::mutex> lock(mutex_);
-    return order_.size();
+    return weight_;
   }
 
  private:

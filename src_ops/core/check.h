@@ -12,6 +12,14 @@ class Error : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+// An error's text with the operator's and the node's name in front: "mxq_conv 'conv1': ...", where `label` is both. A
+// text may begin with either already.
+inline std::string labelled(const std::string& op_name, const std::string& label, const std::string& text) {
+  const std::string bare = op_name + ": ";
+  if (text.compare(0, bare.size(), bare) == 0) return label + ": " + text.substr(bare.size());
+  return text.compare(0, label.size(), label) == 0 ? text : label + ": " + text;
+}
+
 }  // namespace mxq
 
 // MXQ_CHECK(cond, "mxq_conv: data has " << n << " channels; expected " << m);

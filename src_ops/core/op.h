@@ -27,6 +27,19 @@ class Op {
   // Called with every rank known; single dimensions may be -1. Fills unknown input shapes where the operator knows
   // them (weights), and all output shapes (-1 where an input dimension is unknown). Throws Error on a misfit.
   virtual void infer_shapes(std::vector<Shape>* in, std::vector<Shape>* out) const = 0;
+  // How many operators it stands for: what caches count it as.
+  virtual size_t weight() const { return 1; }
+
+  // What a plan over several operators wants to know.
+  // The input whose memory the output may have, where types and sizes agree: each element is read, if at all, before
+  // the one at its place is written. -1: none.
+  virtual int in_place_input() const { return -1; }
+  // Whether the output holds the bytes of input 0 in the same order, so that no run is needed.
+  virtual bool is_view(const Shape& /*in*/) const { return false; }
+  // Whether a kernel keeps this input in a form of its own in the slot.
+  virtual bool keeps_input(int /*index*/) const { return false; }
+  // Multiplications of one run.
+  virtual int64_t macs(const std::vector<TensorType>& /*in*/) const { return 0; }
 };
 
 // What an implementation may use while it runs.
@@ -35,6 +48,7 @@ struct RunContext {
   std::function<void*(size_t)> workspace;  // scratch memory of the host, valid until run() returns
   std::shared_ptr<void>* slot = nullptr;   // private to one node of one executor: packed weights and the like.
                                            // May be empty at any call: under plain hybridize() it is new each time.
+  bool same_params = false;                // the caller knows that kept inputs are those the slot was filled with
 };
 
 // An operator bound to input and output types (a primitive). Shared between nodes, executors and threads through

@@ -126,6 +126,7 @@ void write_stage(const OutputStage& stage, const ChannelTerms& terms, int64_t fi
 }
 
 void prefill_residual(const Tensor& residual, int zero_point, const Tensor& out) {
+  if (residual.data == out.data) return;  // a plan has put the output where the residual was
   const bool to_float = out.dtype() == DType::kFloat32, is_u8 = residual.dtype() == DType::kUint8;
   parallel_for(residual.size(), to_float ? 5 : 2, [&](int64_t begin, int64_t end) {
     if (!to_float) {

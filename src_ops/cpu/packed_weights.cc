@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <limits>
 
 #include "../core/cache.h"
 
@@ -10,8 +11,10 @@ namespace mxq {
 namespace {
 
 constexpr size_t kMaxBytes = size_t{1} << 30;  // VGG-16, the largest common network, has 0.14e9 weights
+constexpr size_t kMaxArrays = 16384;           // a hundred bytes each
 constexpr size_t kWhole = 32 << 10;            // tensors up to this size are hashed whole
 constexpr size_t kChunk = 64;
+constexpr size_t kQuickChunks = 8;
 
 inline uint64_t mix(uint64_t h, uint64_t v) {
   h = (h ^ v) * 0x9E3779B97F4A7C15ull;
@@ -69,24 +72,42 @@ Identity identify(const LayerParams& params) {
   return id;
 }
 
-struct Key {
-  std::string format;
+// Arrays that have been seen, by where they are, whose they are and what can be read of them in a hurry.
+struct ArrayKey {
   Identity id;
   uint64_t fingerprint;
-  bool operator==(const Key& o) const { return fingerprint == o.fingerprint && id == o.id && format == o.format; }
+  bool operator==(const ArrayKey& o) const { return fingerprint == o.fingerprint && id == o.id; }
 };
 
-struct KeyHash {
-  size_t operator()(const Key& key) const {
+struct ArrayHash {
+  size_t operator()(const ArrayKey& key) const {
     uint64_t h = key.fingerprint;
     for (int i = 0; i < 3; ++i) h = mix(mix(h, reinterpret_cast<uint64_t>(key.id.data[i])), key.id.version[i]);
-    return mix(h, std::hash<std::string>()(key.format));
+    return h;
   }
 };
 
+// What they hold: a hash of every byte.
+using Content = uint64_t;
+
+struct PackedKey {
+  std::string format;
+  Content content;
+  bool operator==(const PackedKey& o) const { return content == o.content && format == o.format; }
+};
+
+struct PackedHash {
+  size_t operator()(const PackedKey& key) const { return mix(key.content, std::hash<std::string>()(key.format)); }
+};
+
 // Never destroyed: MXNet's threads may run an operator while the process exits.
-LruCache<Key, Packed, KeyHash>& cache() {
-  static auto* c = new LruCache<Key, Packed, KeyHash>(kMaxBytes);
+LruCache<ArrayKey, Content, ArrayHash>& contents() {
+  static auto* c = new LruCache<ArrayKey, Content, ArrayHash>(kMaxArrays);
+  return *c;
+}
+
+LruCache<PackedKey, Packed, PackedHash>& cache() {
+  static auto* c = new LruCache<PackedKey, Packed, PackedHash>(kMaxBytes);
   return *c;
 }
 
@@ -111,7 +132,8 @@ std::string packed_format(const OutputStage& stage, const std::string& layout) {
 
 PackedPtr find_packed(const std::string& format, const LayerParams& params, RunContext* ctx,
                       const std::function<std::shared_ptr<Packed>()>& make) {
-  constexpr size_t kChunks = 64, kQuickChunks = 8;
+  constexpr size_t kChunks = 64;
+  if (ctx && ctx->same_params && ctx->slot && *ctx->slot) return static_cast<const Last*>(ctx->slot->get())->packed;
   const Identity id = identify(params);
   const bool has_slot = ctx && ctx->slot;
   const uint64_t quick = has_slot ? fingerprint(params, kQuickChunks, 0) : 0;
@@ -119,14 +141,34 @@ PackedPtr find_packed(const std::string& format, const LayerParams& params, RunC
     const auto& last = *static_cast<const Last*>(ctx->slot->get());
     if (last.quick == quick && last.id == id && last.format == format) return last.packed;
   }
-  const Key key{format, id, fingerprint(params, kChunks, kWhole)};
-  PackedPtr packed = cache().get(key, [&] {
+  const uint64_t seen = mix(fingerprint(params, kChunks, kWhole), std::hash<std::string>()(format));
+  const auto content = contents().get(ArrayKey{id, seen}, [&] {
+    constexpr size_t kAll = std::numeric_limits<size_t>::max();
+    return std::make_pair(std::make_shared<const Content>(fingerprint(params, kChunks, kAll)), size_t{1});
+  });
+  PackedPtr packed = cache().get(PackedKey{format, *content}, [&] {
     std::shared_ptr<Packed> made = make();
     const size_t bytes = made->bytes;
     return std::make_pair(PackedPtr(std::move(made)), bytes);
   });
   if (has_slot) *ctx->slot = std::make_shared<Last>(Last{format, id, quick, packed});
   return packed;
+}
+
+uint64_t signature(const std::vector<Tensor>& tensors, const std::vector<int>& which) {
+  // The parameters as the host has them are out of the caches: all reads are started before the first is waited for.
+  for (int i : which) {
+    const size_t n = tensors[i].size() * size_of(tensors[i].dtype());
+    const char* p = tensors[i].as<const char>();
+    for (size_t k = 0; k < kQuickChunks && n > kChunk; ++k)
+      __builtin_prefetch(p + (n - kChunk) * k / (kQuickChunks - 1));
+  }
+  uint64_t h = which.size();
+  for (int i : which) {
+    h = mix(mix(h, reinterpret_cast<uint64_t>(tensors[i].data)), tensors[i].version);
+    h = fingerprint(&tensors[i], kQuickChunks, 0, h);
+  }
+  return h;
 }
 
 void describe_packed(const OutputStage& stage, const LayerParams& params, size_t bytes, Packed* packed) {

@@ -1,16 +1,18 @@
 // Weights in the layout a kernel wants, made once and kept in a bounded cache that belongs to the process.
 //
-// The key holds everything that the packed form depends on: the kernel's format, address and version of weight, scale
-// and bias, the node's content_id, and a fingerprint of the contents. Address and version alone can be those of a freed
-// array; the fingerprint covers small tensors whole and evenly spread parts of large ones. What it cannot see: an array
-// freed and another one allocated at its address with the same version and content_id, that differs from it only
-// between the parts. Hashing all of a network's weights at every forward would cost as much as running it.
+// The key holds everything that the packed form depends on: the kernel's format, the node's content_id, and a hash of
+// weight, scale and bias, so that copies of a network share what is packed. Hashing all of a network's weights at every
+// forward would cost as much as running it, so the hash is remembered by format, content_id, address, version and a
+// fingerprint of the contents. Address and version alone can be those of a freed array; the fingerprint covers small
+// tensors whole and evenly spread parts of large ones. What it cannot see: an array freed and another one allocated at
+// its address with the same version and content_id, that differs from it only between the parts.
 #pragma once
 
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "../core/op.h"
 #include "../ops/output_stage.h"
@@ -39,6 +41,10 @@ std::string packed_format(const OutputStage& stage, const std::string& layout);
 // ctx->slot, which holds those of the last call, less than one.
 PackedPtr find_packed(const std::string& format, const LayerParams& params, RunContext* ctx,
                       const std::function<std::shared_ptr<Packed>()>& make);
+
+// Address, version and a quick fingerprint of all of these tensors as one number: what tells a caller with slots of its
+// own that they were filled with the same parameters.
+uint64_t signature(const std::vector<Tensor>& tensors, const std::vector<int>& which);
 
 // Terms, largest sum and an account of bytes, the same for every layout.
 void describe_packed(const OutputStage& stage, const LayerParams& params, size_t bytes, Packed* packed);

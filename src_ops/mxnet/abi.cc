@@ -12,10 +12,11 @@
 #include <new>
 
 #include "../core/check.h"
+#include "../core/profile.h"
+#include "../core/scratch.h"
 #include "errors.h"
 #include "node.h"
 #include "register.h"
-#include "scratch.h"
 
 namespace mxq {
 namespace {
@@ -240,7 +241,12 @@ MX_INT_RET _opCallFStatefulCompute(int is_forward, void* state_op, const int64_t
     context.stream = stream;
     context.workspace = [s = &scratch](size_t bytes) { return s->take(bytes); };
     context.slot = &state->slot;
+    Profile profile("");
+    profile.start();
     bound.kernel->run(frame->in, frame->out, &context);
+    profile.stop([&]() -> ProfileEntry {
+      return {node->name, node->entry->name, bound.implementation, bound.out[0], node->op->macs(bound.in)};
+    });
   });
 }
 

@@ -4,6 +4,8 @@
 
 #include <mxnet/lib_api.h>
 
+#include "../core/check.h"
+
 namespace mxq {
 namespace {
 thread_local std::string message;
@@ -12,15 +14,7 @@ thread_local std::string message;
 void clear_error() { message.clear(); }
 
 void set_error(const std::string& op_name, const std::string& label, const std::string& text) {
-  // Texts that already name the operator get the node's name as well, the others both.
-  const std::string bare = op_name + ": ";
-  if (text.compare(0, label.size(), label) == 0 && text.compare(0, bare.size(), bare) != 0) {
-    message = text;
-  } else if (text.compare(0, bare.size(), bare) == 0) {
-    message = label + ": " + text.substr(bare.size());
-  } else {
-    message = label + ": " + text;
-  }
+  message = labelled(op_name, label, text);
 }
 
 }  // namespace mxq

@@ -11,7 +11,7 @@ namespace mxq {
 namespace {
 
 // A node costs about a kilobyte; a bound node holds its primitive. Networks have hundreds of nodes, so that several
-// fit.
+// fit. A region counts as the operators in it.
 constexpr size_t kMaxNodes = 8192;
 constexpr size_t kMaxBound = 4096;
 
@@ -41,7 +41,11 @@ struct Recent {
   const std::shared_ptr<const Value>& get(LruCache<std::string, Value>& cache, Make make) {
     Slot& slot = slots[std::hash<std::string>()(key) % kSlots];
     if (!slot.value || slot.key != key) {
-      slot.value = cache.get(key, [&] { return std::make_pair(make(), size_t{1}); });
+      slot.value = cache.get(key, [&] {
+        auto made = make();
+        const size_t weight = made->weight();
+        return std::make_pair(std::shared_ptr<const Value>(std::move(made)), weight);
+      });
       slot.key = key;
     }
     return slot.value;
@@ -61,7 +65,8 @@ std::shared_ptr<const ParsedNode> parse(const OpEntry& entry, const RawAttrs& ra
   node->id = next_id++;
   node->entry = &entry;
   node->label = entry.name;
-  if (values.count("node")) node->label += " '" + values["node"] + "'";
+  node->name = values.count("node") ? values["node"] : "";
+  if (values.count("node")) node->label += " '" + node->name + "'";
   const Attrs attrs(node->label, std::move(values));
   node->backend = attrs.get_string("backend", "auto");
   node->op = parse_op(entry, attrs);
@@ -84,7 +89,7 @@ std::shared_ptr<const BoundNode> bind(const NodePtr& node, std::vector<TensorTyp
   bound->node = node;
   bound->in = std::move(in);
   for (size_t i = 0; i < out_types.size(); ++i) bound->out.push_back({out_types[i], out_shapes[i]});
-  bound->kernel = make_kernel(*node->entry, op, bound->in, bound->out, node->backend);
+  bound->kernel = make_kernel(*node->entry, op, bound->in, bound->out, node->backend, &bound->implementation);
   return bound;
 }
 
@@ -127,6 +132,6 @@ BoundPtr find_bound(const NodePtr& node, const Dim* const* dims, const int* ndim
 template BoundPtr find_bound(const NodePtr&, const int64_t* const*, const int*, const int*, int);
 template BoundPtr find_bound(const NodePtr&, const unsigned* const*, const int*, const int*, int);
 
-CacheUse cache_use() { return {nodes().size(), kMaxNodes, bounds().size(), kMaxBound}; }
+CacheUse cache_use() { return {nodes().weight(), kMaxNodes, bounds().weight(), kMaxBound}; }
 
 }  // namespace mxq

@@ -25,9 +25,11 @@ struct ParsedNode {
   uint64_t id;  // never used twice, so that it can stand for the node in other keys
   const OpEntry* entry;
   std::string text;   // the attributes, as the cache key
+  std::string name;   // of the node, as its attribute `node` says
   std::string label;  // "mxq_conv 'conv1'"
   std::string backend;
   std::unique_ptr<Op> op;
+  size_t weight() const { return op->weight(); }
 };
 using NodePtr = std::shared_ptr<const ParsedNode>;
 
@@ -41,10 +43,12 @@ struct BoundNode {
   BoundNode() = default;
   BoundNode(const BoundNode&) = delete;
   ~BoundNode() { delete spare.load(); }
+  size_t weight() const { return node->weight(); }
 
   NodePtr node;
   std::vector<TensorType> in, out;
   KernelPtr kernel;
+  const char* implementation = "";
   mutable std::atomic<Frame*> spare{nullptr};
 };
 using BoundPtr = std::shared_ptr<const BoundNode>;
@@ -55,7 +59,7 @@ NodePtr find_node(const OpEntry& entry, const RawAttrs& attrs);
 template <class Dim>
 BoundPtr find_bound(const NodePtr& node, const Dim* const* dims, const int* ndims, const int* types, int count);
 
-// How many nodes and bound nodes the process keeps at this moment, and at most.
+// How many operators and bound operators the process keeps at this moment, and at most.
 struct CacheUse {
   size_t nodes, max_nodes, bound, max_bound;
 };

@@ -32,6 +32,12 @@ struct LinearOp : Op {
   void infer_types(std::vector<DType>* in, std::vector<DType>* out) const override {
     infer_stage_types(stage, in, out);
   }
+  int in_place_input() const override { return stage.residual_index(); }
+  bool keeps_input(int index) const override { return index >= 1 && index <= (stage.no_bias ? 2 : 3); }
+  int64_t macs(const std::vector<TensorType>& in) const override {
+    const ConvGeometry g = geometry(in[0].shape);
+    return g.pixels() * g.out_c * g.depth();
+  }
 };
 
 struct ConvOp : LinearOp {

@@ -54,4 +54,10 @@ void MoveOp::infer_types(std::vector<DType>* in, std::vector<DType>* out) const 
   (*out)[0] = (*in)[0];
 }
 
+bool MoveOp::is_view(const Shape& data) const {
+  const StridedCopy copy = simplified(plan(data));
+  return copy.src_offset == 0 && copy.size.size() == 1 && copy.size[0] == num_elements(data) &&
+         (copy.size[0] == 1 || (copy.src_stride[0] == 1 && copy.dst_stride[0] == 1));
+}
+
 }  // namespace mxq

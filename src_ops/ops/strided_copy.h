@@ -40,6 +40,7 @@ class MoveOp : public Op {
  public:
   int num_inputs() const override { return 1; }
   void infer_types(std::vector<DType>* in, std::vector<DType>* out) const override;
+  bool is_view(const Shape& data) const override;
   // Input shape with every dimension known.
   virtual StridedCopy plan(const Shape& data) const = 0;
 };

@@ -1,0 +1,152 @@
+#include "region_plan.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+#include <utility>
+
+#include "../core/arena.h"
+
+namespace mxq {
+namespace {
+
+class Planner {
+ public:
+  Planner(const RegionOp& op, const std::vector<TensorType>& in) : op_(op), lines_(*op.lines), in_(in) {
+    types_ = op.types(in);
+    for (const auto& types : types_) base_.emplace_back(types.size());
+    for (size_t i = 0; i < lines_.size(); ++i) {
+      for (size_t k = 0; k < base_[i].size(); ++k) base_[i][k] = {static_cast<int>(i), static_cast<int>(k)};
+    }
+    is_view_.assign(lines_.size(), false);
+  }
+
+  RegionPlan plan() {
+    find_views();
+    find_last_uses();
+    share_sums();
+    place();
+    return write();
+  }
+
+ private:
+  using Key = std::pair<int, int>;  // of the value that owns the memory
+
+  const TensorType& type_of(const RegionValue& v) const { return v.line < 0 ? in_[v.index] : types_[v.line][v.index]; }
+  RegionValue base_of(const RegionValue& v) const { return v.line < 0 ? v : base_[v.line][v.index]; }
+  static Key key(const RegionValue& v) { return {v.line, v.index}; }
+  static size_t bytes_of(const TensorType& type) { return num_elements(type.shape) * size_of(type.dtype); }
+  bool is_output(const RegionValue& v) const {
+    return std::find(op_.outputs.begin(), op_.outputs.end(), v) != op_.outputs.end();
+  }
+
+  // A line whose output is its input has nothing to do, unless the host wants the output in memory of its own.
+  void find_views() {
+    for (size_t i = 0; i < lines_.size(); ++i) {
+      const RegionLine& line = lines_[i];
+      const RegionValue out{static_cast<int>(i), 0};
+      if (is_output(out) || !line.op->is_view(type_of(line.inputs[0]).shape)) continue;
+      is_view_[i] = true;
+      base_[i][0] = base_of(line.inputs[0]);
+    }
+  }
+
+  void find_last_uses() {
+    for (size_t i = 0; i < lines_.size(); ++i) {
+      const int step = static_cast<int>(i);
+      for (const RegionValue& v : lines_[i].inputs) last_use_[key(base_of(v))] = step;
+    }
+  }
+
+  // The sum of a convolution is written over its residual, if this is the last that reads it.
+  void share_sums() {
+    for (size_t i = 0; i < lines_.size(); ++i) {
+      const RegionLine& line = lines_[i];
+      const int residual = line.op->in_place_input();
+      const RegionValue out{static_cast<int>(i), 0};
+      if (residual < 0 || is_output(out)) continue;
+      const RegionValue from = base_of(line.inputs[residual]);
+      if (from.line < 0 || is_output(from)) continue;  // memory of the host
+      if (last_use_[key(from)] != static_cast<int>(i)) continue;
+      if (bytes_of(type_of(from)) != bytes_of(type_of(out))) continue;
+      const auto reads = [&](const RegionValue& v) { return base_of(v) == from; };
+      if (std::count_if(line.inputs.begin(), line.inputs.end(), reads) != 1) continue;
+      for (auto& bases : base_) {
+        for (RegionValue& base : bases) {
+          if (base == out) base = from;
+        }
+      }
+      last_use_[key(from)] = std::max(last_use_[key(from)], last_use_[key(out)]);
+    }
+  }
+
+  void place() {
+    std::vector<Lifetime> lives;
+    std::vector<Key> keys;
+    for (size_t i = 0; i < lines_.size(); ++i) {
+      for (size_t k = 0; k < base_[i].size(); ++k) {
+        const RegionValue v{static_cast<int>(i), static_cast<int>(k)};
+        if (!(base_of(v) == v) || is_output(v)) continue;
+        const auto last = last_use_.find(key(v));
+        const int step = static_cast<int>(i);
+        lives.push_back({bytes_of(type_of(v)), step, last == last_use_.end() ? step : last->second});
+        keys.push_back(key(v));
+      }
+    }
+    const Arena arena = arrange(lives);
+    arena_bytes_ = arena.bytes;
+    for (size_t i = 0; i < keys.size(); ++i) places_[keys[i]] = {Place::kArena, arena.offsets[i]};
+    for (size_t i = 0; i < op_.outputs.size(); ++i) places_[key(op_.outputs[i])] = {Place::kOutput, i};
+  }
+
+  Place place_of(const RegionValue& v) const {
+    const RegionValue base = base_of(v);
+    return base.line < 0 ? Place{Place::kInput, static_cast<size_t>(base.index)} : places_.at(key(base));
+  }
+
+  RegionPlan write() const {
+    RegionPlan plan;
+    plan.lines = op_.lines;
+    plan.arena_bytes = arena_bytes_;
+    std::set<int> kept;
+    for (size_t i = 0; i < lines_.size(); ++i) {
+      if (is_view_[i]) continue;
+      const RegionLine& line = lines_[i];
+      RegionStep step{&line, nullptr, "", {}, types_[i], {}, {}, true};
+      for (size_t k = 0; k < line.inputs.size(); ++k) {
+        const RegionValue& v = line.inputs[k];
+        step.in_types.push_back(type_of(v));
+        step.in.push_back(place_of(v));
+        if (!line.op->keeps_input(static_cast<int>(k))) continue;
+        if (v.line < 0) kept.insert(v.index);
+        step.keeps_inputs = step.keeps_inputs && v.line < 0;
+      }
+      for (size_t k = 0; k < base_[i].size(); ++k) {
+        step.out.push_back(place_of({static_cast<int>(i), static_cast<int>(k)}));
+      }
+      within(line, [&] {
+        step.kernel =
+            make_kernel(*line.entry, *line.op, step.in_types, step.out_types, line.backend, &step.implementation);
+      });
+      plan.steps.push_back(std::move(step));
+    }
+    plan.kept_inputs.assign(kept.begin(), kept.end());
+    return plan;
+  }
+
+  const RegionOp& op_;
+  const std::vector<RegionLine>& lines_;
+  const std::vector<TensorType>& in_;
+  std::vector<std::vector<TensorType>> types_;
+  std::vector<std::vector<RegionValue>> base_;  // the value whose memory each value has
+  std::vector<bool> is_view_;
+  std::map<Key, int> last_use_;  // of memory, by the value that owns it
+  std::map<Key, Place> places_;
+  size_t arena_bytes_ = 0;
+};
+
+}  // namespace
+
+RegionPlan plan_region(const RegionOp& op, const std::vector<TensorType>& in) { return Planner(op, in).plan(); }
+
+}  // namespace mxq

@@ -1,0 +1,229 @@
+"""mxq_region called by itself: what it computes, what it refuses, what it keeps."""
+
+import gc
+import os
+import threading
+
+import mxnet as mx
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from parameterized import parameterized
+
+from mxq import native
+from mxq.graph import VARIABLE, Graph, Node
+from mxq.regions import encode
+
+from .calling import call, check_all, error_of, integers, nd
+
+CONV = {"num_filter": "6", "kernel": "(1, 1)", "in_scale": "0.02", "out_scale": "0.05"}
+
+
+def _weights(rng, channels=6):
+    return [
+        integers(rng, "int8", (6, channels, 1, 1)),
+        rng.uniform(0.001, 0.01, 6).astype(np.float32),
+        rng.randint(-900, 900, 6).astype(np.int32),
+    ]
+
+
+class _Builder:
+    """A region node by node, and the same as single calls."""
+
+    def __init__(self, arrays):
+        self.inputs = [Node(VARIABLE, f"in{i}").out() for i in range(len(arrays))]
+        self.arrays = list(arrays)
+        self.nodes = []
+        self.results = {(id(v.node), 0): array for v, array in zip(self.inputs, arrays)}
+
+    def param(self, array):
+        self.inputs.append(Node(VARIABLE, f"in{len(self.inputs)}").out())
+        self.arrays.append(array)
+        self.results[id(self.inputs[-1].node), 0] = array
+        return self.inputs[-1]
+
+    def add(self, op, inputs, **attrs):
+        node = Node(op, f"node{len(self.nodes)}", attrs, inputs)
+        self.nodes.append(node)
+        for i, array in enumerate(call(op, [self.results[id(v.node), v.index] for v in inputs], attrs)):
+            self.results[id(node), i] = array
+        return node.out()
+
+    def conv(self, rng, x, residual=None, **attrs):
+        params = [self.param(a) for a in _weights(rng)]
+        attrs = {**CONV, **attrs}
+        if residual is None:
+            return self.add("mxq_conv", [x, *params], **attrs)
+        return self.add("mxq_conv", [x, *params, residual], sum="before_act", sum_scale="0.03", **attrs)
+
+    def check(self, outputs):
+        expected = [self.results[id(v.node), v.index] for v in outputs]
+        check_all("mxq_region", self.arrays, encode(self.nodes, self.inputs, outputs), expected)
+
+
+@given(st.data(), st.integers(0, 1000))
+@settings(max_examples=80, derandomize=True, deadline=None)
+def test_equals_its_operators(data, seed):
+    rng = np.random.RandomState(seed)
+    b = _Builder([integers(rng, "int8", (2, 3, 3, 6))])
+    values = [b.inputs[0]]
+    for _ in range(data.draw(st.integers(1, 8))):
+        x = data.draw(st.sampled_from(values))
+        kind = data.draw(st.sampled_from(["conv", "sum", "sum", "move", "pool", "add"]))
+        if kind == "conv":
+            values.append(b.conv(rng, x))
+        elif kind == "sum":  # in place where the residual is not read again; sometimes of the data itself
+            act = data.draw(st.sampled_from(["none", "relu"]))
+            values.append(b.conv(rng, x, data.draw(st.sampled_from(values)), act=act))
+        elif kind == "move":
+            flat = b.add("mxq_flatten", [x])
+            values.append(b.add("mxq_reshape", [flat], shape="(-1, 3, 3, 6)"))
+        elif kind == "pool":
+            values.append(b.add("mxq_pooling", [x], kernel="(3, 3)", pad="(1, 1)", pool_type="max"))
+        else:
+            values.append(b.add("mxq_elemwise_add", [x, data.draw(st.sampled_from(values))], out_scale="2.0"))
+    chosen = data.draw(st.lists(st.sampled_from(values[1:]), min_size=1, max_size=3, unique_by=lambda v: id(v.node)))
+    b.check(chosen)
+
+
+def test_a_residual_that_is_read_again_is_not_overwritten():
+    rng = np.random.RandomState(0)
+    b = _Builder([integers(rng, "int8", (1, 4, 4, 6))])
+    x = b.conv(rng, b.inputs[0])
+    y = b.conv(rng, b.inputs[0], x)  # x is read by z too
+    z = b.conv(rng, x, y)  # the last reader of y
+    b.check([z])
+    own = b.conv(rng, z, z)  # the residual is the data itself
+    b.check([own])
+
+
+def test_several_outputs_of_one_operator_and_values_that_nobody_reads():
+    rng = np.random.RandomState(1)
+    b = _Builder([rng.normal(0, 1, (2, 3, 4)).astype(np.float32)])
+    q = b.add("mxq_quantize_v2", [b.inputs[0]])
+    node = q.node
+    back = b.add("mxq_dequantize", [q, node.out(1), node.out(2)], ranges="tensor")
+    b.add("mxq_flatten", [q])
+    b.check([node.out(2), back, q])
+
+
+@parameterized.expand(
+    [
+        ("unknown_operator", {"graph": "FullyConnected\tf\ti0"}, ["line 0", "FullyConnected"]),
+        ("region_in_region", {"graph": "mxq_region\tf\ti0"}, ["line 0", "mxq_region"]),
+        ("missing_fields", {"graph": "mxq_flatten\tf"}, ["line 0", "tabs"]),
+        ("later_line", {"graph": "mxq_flatten\tf\t0"}, ["'0'", "line above"]),
+        ("missing_input", {"graph": "mxq_flatten\tf\ti1"}, ["'i1'", "num_inputs=1"]),
+        ("junk_reference", {"graph": "mxq_flatten\tf\ti0x"}, ["'i0x'"]),
+        ("no_such_output", {"graph": "mxq_flatten\tf\ti0", "outputs": "0:1"}, ["outputs", "'0:1'"]),
+        ("output_twice", {"graph": "mxq_flatten\tf\ti0", "outputs": "0 0"}, ["outputs", "once"]),
+        ("input_as_output", {"graph": "mxq_flatten\tf\ti0", "outputs": "i0"}, ["outputs", "input"]),
+        ("no_outputs", {"graph": "mxq_flatten\tf\ti0", "outputs": ""}, ["outputs"]),
+        ("empty", {"graph": ""}, ["graph"]),
+        ("attribute_of_the_operator", {"graph": "mxq_flatten\tinner\ti0\tlayuot=x"}, ["mxq_flatten 'inner'", "layuot"]),
+        ("number_of_inputs", {"graph": "mxq_flatten\tinner\ti0 i0"}, ["mxq_flatten 'inner'", "2 inputs", "1"]),
+        ("no_equals_sign", {"graph": "mxq_flatten\tinner\ti0\tlayout"}, ["line 0", "layout"]),
+        ("count", {"graph": "mxq_flatten\tf\ti0", "num_inputs": "0"}, ["num_inputs"]),
+        ("shape", {"graph": "mxq_reshape\tinner\ti0\tshape=(7,)"}, ["mxq_reshape 'inner'", "(7,)"]),
+        (
+            "type",
+            {"graph": "mxq_dequantize\tinner\ti0\tscale=1\n" + "mxq_flatten\tlast\t0", "outputs": "1"},
+            ["'last'"],
+        ),
+        ("backend", {"graph": "mxq_flatten\tinner\ti0\tbackend=onednn"}, ["mxq_flatten 'inner'", "onednn"]),
+    ]
+)
+def test_errors_name_region_and_operator(_, attrs, parts):
+    given = {"num_inputs": "1", "outputs": "0", "node": "the_region", **attrs}
+    text = error_of(lambda: mx.nd.mxq_region(nd(np.zeros((2, 3), np.int8)), **given))
+    for part in ["mxq_region 'the_region'", *parts]:
+        assert part in text, text
+
+
+def test_an_error_while_running_names_the_operator_and_the_next_call_works():
+    attrs = {"num_inputs": "1", "outputs": "1", "node": "r"}
+    attrs["graph"] = "mxq_quantize_v2\tthe_quantize\ti0\nmxq_flatten\tf\t0"
+    bad = np.array([[np.nan, 1.0]], np.float32)
+    text = error_of(lambda: mx.nd.mxq_region(nd(bad), **attrs))
+    assert "mxq_region 'r'" in text and "mxq_quantize_v2 'the_quantize'" in text and "nan" in text
+    assert call("mxq_region", [np.array([[1.0, 0.5]], np.float32)], attrs)[0].tolist() == [[127, 64]]
+
+
+def _network(seed):
+    """(symbol, parameters) of a region with sums, and the input to its reference."""
+    rng = np.random.RandomState(seed)
+    b = _Builder([integers(rng, "int8", (1, 5, 5, 6))])
+    x = b.conv(rng, b.inputs[0])
+    y = b.conv(rng, x, x)
+    z = b.conv(rng, y, b.conv(rng, y))
+    return b, encode(b.nodes, b.inputs, [z])
+
+
+def test_threads_batch_sizes_and_parameters_that_change():
+    b, attrs = _network(2)
+    wrong = []
+
+    def work(seed):
+        rng = np.random.RandomState(seed)
+        for _ in range(30):
+            data = integers(rng, "int8", (rng.randint(1, 5), 5, 5, 6))
+            arrays = [data] + b.arrays[1:]
+            if rng.randint(2):  # other weights at other places, or at the same
+                arrays[1] = integers(rng, "int8", arrays[1].shape)
+            got, expected = call("mxq_region", arrays, attrs), call("mxq_region", arrays, {**attrs, "backend": "ref"})
+            if not np.array_equal(got[0], expected[0]):
+                wrong.append(seed)
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+def test_weights_written_in_place_are_seen():
+    b, attrs = _network(3)
+    variables = [mx.sym.var(f"v{i}", shape=a.shape, dtype=a.dtype) for i, a in enumerate(b.arrays)]
+    symbol = mx.sym.mxq_region(*variables, name="r", **attrs)
+    executor = symbol.bind(mx.cpu(), [nd(a) for a in b.arrays], grad_req="null")
+    rng = np.random.RandomState(4)
+    for _ in range(6):
+        changed = integers(rng, "int8", b.arrays[1].shape)
+        executor.arg_dict["v1"][:] = nd(changed)
+        arrays = [b.arrays[0], changed, *b.arrays[2:]]
+        got = executor.forward(is_train=False)[0].asnumpy()
+        assert np.array_equal(got, call("mxq_region", arrays, {**attrs, "backend": "ref"})[0])
+
+
+def _resident_megabytes():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def test_nothing_grows_with_binds_and_batch_sizes():
+    b, attrs = _network(5)
+
+    def bind_and_run(count):
+        for i in range(count):
+            arrays = [np.repeat(b.arrays[0], 1 + i % 5, axis=0), *b.arrays[1:]]
+            given = {**attrs, "content_id": f"{i % 7:016x}"}
+            variables = [mx.sym.var(f"v{k}", shape=a.shape, dtype=a.dtype) for k, a in enumerate(arrays)]
+            symbol = mx.sym.mxq_region(*variables, name="r", **given)
+            symbol.bind(mx.cpu(), [nd(a) for a in arrays], grad_req="null").forward(is_train=False)[0].wait_to_read()
+        gc.collect()
+
+    bind_and_run(70)
+    before = _resident_megabytes()
+    bind_and_run(350)
+    assert _resident_megabytes() - before < 4
+    cache = native.info()["cache"]
+    assert cache["nodes"] <= cache["max_nodes"] and cache["bound"] <= cache["max_bound"]
+
+
+def test_a_graph_of_regions_survives_its_text():
+    b, attrs = _network(6)
+    region = Node("mxq_region", "r", attrs, b.inputs)
+    graph = Graph([v.node for v in b.inputs] + [region], [region.out()], {})
+    read = Graph.from_symbol(mx.sym.load_json(graph.symbol().tojson()), {})
+    assert read.node("r").attrs == attrs

@@ -1,0 +1,80 @@
+"""Regions as text, and back as nodes."""
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from parameterized import parameterized
+
+import mxq
+from mxq.errors import GraphError
+from mxq.graph import Graph, Node
+from mxq.regions import REGION, decode, encode, expand_regions
+from mxq.verify import verify
+
+from .networks import NETWORKS, batch, forward
+
+
+def _like(graph):
+    """What a graph consists of, in an order that does not depend on how it was made."""
+    return sorted(
+        (n.name, n.op, tuple(sorted(n.attrs.items())), tuple((v.node.name, v.index) for v in n.inputs))
+        for n in graph.nodes
+        if not n.is_variable
+    )
+
+
+@parameterized.expand([(name, mode) for name in NETWORKS for mode in ("minmax", "none")])
+def test_expanding_gives_the_operators_back(name, mode):
+    net = NETWORKS[name]()
+    data = batch(net[3])
+    model = mxq.quantize_model(net[0], net[1:3], data, data_names=list(net[3]), calib_mode=mode)
+    read = Graph.from_symbol(*model)
+    verify(read, "int8")
+    expanded = expand_regions(read)
+    verify(expanded, "int8")
+    assert _like(expanded) == _like(model.operators)
+    assert [(v.node.name, v.index) for v in expanded.outputs] == [
+        (v.node.name, v.index) for v in model.operators.outputs
+    ]
+    assert all(np.array_equal(a, b) for a, b in zip(forward(expanded, data), forward(model, data)))
+
+
+@given(st.lists(st.text(st.characters(blacklist_categories=("Cs",)), min_size=1, max_size=8), min_size=3, max_size=3))
+@settings(max_examples=100, derandomize=True, deadline=None)
+def test_names_and_values_survive_as_text(texts):
+    data = Node("null", "data")
+    first = Node("mxq_flatten", texts[0], {"layout": texts[1]}, [data.out()])
+    second = Node("mxq_quantize_v2", texts[2], {"a": "%09"}, [first.out(), data.out()])
+    region = Node(REGION, "r", encode([first, second], [data.out()], [second.out(2), first.out()]), [data.out()])
+    lines, outputs = decode(region)
+    assert [(line.op, line.name, line.attrs) for line in lines] == [
+        ("mxq_flatten", texts[0], {"layout": texts[1]}),
+        ("mxq_quantize_v2", texts[2], {"a": "%09"}),
+    ]
+    assert [line.inputs for line in lines] == [[(None, 0)], [(0, 0), (None, 0)]]
+    assert outputs == [(1, 2), (0, 0)]
+
+
+@parameterized.expand(
+    [
+        ("no_graph", {"graph": None}),
+        ("no_fields", {"graph": "mxq_flatten"}),
+        ("no_reference", {"graph": "mxq_flatten\tf\tx"}),
+        ("a_later_line", {"graph": "mxq_flatten\tf\t0"}),
+        ("a_missing_input", {"graph": "mxq_flatten\tf\ti1"}),
+        ("a_missing_output", {"outputs": "1"}),
+    ]
+)
+def test_text_that_is_broken_is_named(_, changed):
+    data = Node("null", "data")
+    node = Node("mxq_flatten", "f", {}, [data.out()])
+    region = Node(REGION, "the_region", encode([node], [data.out()], [node.out()]), [data.out()])
+    region.attrs.update({k: v for k, v in changed.items() if v is not None})
+    for key in [k for k, v in changed.items() if v is None]:
+        del region.attrs[key]
+    try:
+        decode(region)
+    except GraphError as error:
+        assert "the_region" in str(error)
+    else:
+        raise AssertionError("accepted")
