@@ -166,7 +166,9 @@ def quantize_graph(graph: Graph, calib_data, options: Options) -> QuantizedModel
         return convert(graph, plan, None, options)
     found = calibrate(plan, options)
     plan = plan._replace(floats=found.floats, annotated=found.annotated)
-    return convert(graph, plan, found.table, options, found.moments)
+    model = convert(graph, plan, found.table, options, found.moments)
+    model.statistics = found.statistics
+    return model
 
 
 def make_plan(graph: Graph, calib_data, options: Options) -> Plan:

@@ -2,13 +2,14 @@
 
 import itertools
 import logging
-from typing import Dict, Iterable, List, Mapping, NamedTuple, Tuple
+from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple
 
 import numpy as np
 
 from .calib import choose, collect
 from .calib.data import Batch
 from .calib.second_moments import MAX_WEIGHTS, Layer, SecondMoments
+from .calib.statistics import Statistics
 from .calib.table import CalibTable, graph_hash, tensor_key
 from .errors import ConfigError
 from .graph import Graph
@@ -30,12 +31,14 @@ class Calibration(NamedTuple):
         floats, annotated: the plan's graphs, equalized.
         table: ranges, means and factors; the part that can be saved.
         moments: layer -> second moments of its inputs.
+        statistics: of every tensor of the table; None where a table was given and no data.
     """
 
     floats: Graph
     annotated: Graph
     table: CalibTable
     moments: Mapping[str, np.ndarray]
+    statistics: Optional[Statistics]
 
 
 def calibrate(plan, options) -> Calibration:
@@ -65,6 +68,7 @@ def calibrate(plan, options) -> Calibration:
     if factors:
         floats, annotated = equalize(floats, factors), equalize(annotated, factors)
     moments = SecondMoments(_layers(annotated) if options.weight_rounding == "adaptive" else [])
+    statistics = None
     if examples is not None and (table is None or options.weight_rounding == "adaptive"):
         statistics = _collect(floats, plan.tensors, examples, options, observers=[moments])
     if table is None:
@@ -75,7 +79,7 @@ def calibrate(plan, options) -> Calibration:
             channel_factors=factors,
             data_shapes={n.name: floats.shapes[n.name, 0] for n in floats.inputs if (n.name, 0) in floats.shapes},
         )
-    return Calibration(floats, annotated, table, moments)
+    return Calibration(floats, annotated, table, moments, statistics)
 
 
 def _collect(floats: Graph, tensors: Mapping, examples: Iterable, options, observers: List):

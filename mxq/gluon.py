@@ -6,7 +6,7 @@ from typing import Dict, Mapping, Optional, Sequence, Tuple
 import mxnet as mx
 
 from .api import Options, quantize_graph
-from .calib import CalibTable
+from .calib import CalibTable, Statistics
 from .errors import ConfigError, nearest
 from .files import save_model, write_atomically
 from .graph import Graph
@@ -27,6 +27,7 @@ class QuantizedBlock(mx.gluon.SymbolBlock):
         qdq: Graph with explicit quantize/dequantize nodes, which exporters read.
         floats: Graph of the simplified float network, as in QuantizedModel.
         operators: Graph of the int8 network with every operator a node: what the symbol's regions hold.
+        statistics: Statistics of the tensors of `floats`, or None without calibration data.
         symbol: mx.sym.Symbol on mxq operators.
         input_names: names of its inputs in order: ``data``, or ``data0``, ``data1``, ...
     """
@@ -36,6 +37,7 @@ class QuantizedBlock(mx.gluon.SymbolBlock):
     qdq: Graph
     floats: Optional[Graph]
     operators: Graph
+    statistics: Optional[Statistics]
     symbol: mx.sym.Symbol
     input_names: Tuple[str, ...]
 
@@ -46,7 +48,7 @@ class QuantizedBlock(mx.gluon.SymbolBlock):
             warnings.simplefilter("ignore", UserWarning)  # the type of the data is open until it comes
             block = cls(model.symbol, [mx.sym.var(name) for name in input_names])
         block.table, block.report, block.qdq = model.table, model.report, model.qdq
-        block.floats, block.operators = model.floats, model.operators
+        block.floats, block.operators, block.statistics = model.floats, model.operators, model.statistics
         block.symbol, block.input_names = model.symbol, tuple(input_names)
         arrays = {**model.arg_params, **model.aux_params}
         for name, parameter in block.collect_params().items():

@@ -2,6 +2,7 @@
 
 from typing import Dict, NamedTuple, Optional
 
+from .calib.statistics import Statistics
 from .calib.table import CalibTable
 from .files import save_model
 from .graph import Graph
@@ -27,6 +28,7 @@ class QuantizedModel(_Triple):
         qdq: Graph with explicit quantize/dequantize nodes, which the symbol was lowered from and exporters read.
         floats: Graph of the simplified float network that calibration ran, channels equalized; its nodes have the names
             of those in `qdq`. Set it to None to give back the memory of the float parameters.
+        statistics: Statistics of the tensors of `floats`, by the keys that `table` has; None without calibration data.
         operators: Graph of the int8 network with every operator a node: what the symbol's regions hold.
     """
 
@@ -35,6 +37,7 @@ class QuantizedModel(_Triple):
     qdq: Graph
     floats: Optional[Graph]
     operators: Graph
+    statistics: Optional[Statistics]
 
     @classmethod
     def of(
@@ -42,7 +45,7 @@ class QuantizedModel(_Triple):
     ) -> "QuantizedModel":
         model = cls(*graph.to_symbol())
         model.table, model.report, model.qdq, model.floats = table, report, qdq, floats
-        model.operators = operators
+        model.operators, model.statistics = operators, None
         return model
 
     def __repr__(self) -> str:

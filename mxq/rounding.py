@@ -5,7 +5,9 @@ inputs x. Column by column, a weight is rounded and the error is taken up by the
 second moments of the inputs say.
 
 Source: Frantar et al., "GPTQ: Accurate Post-Training Quantization for Generative Pre-trained Transformers", 2022, and
-before it Hassibi and Stork, "Optimal Brain Surgeon", 1993.
+before it Hassibi and Stork, "Optimal Brain Surgeon", 1993. Here without an inverse: with second
+moments ``U U^T``, U upper triangular, the error is ``|(w' - w) U|^2``, whose column j knows weights up to j only: each
+weight is rounded so that its own column is the least. That is Babai's nearest plane, and the same choice.
 """
 
 import numpy as np
@@ -28,32 +30,56 @@ def round_weight(weight: np.ndarray, scale: np.ndarray, moments: np.ndarray) -> 
     Returns:
         int8 array of the weight's shape, in [-127, 127].
     """
-    groups = len(moments)
-    by_group = np.asarray(weight, np.float64).reshape(groups, weight.shape[0] // groups, -1)
-    scales = np.asarray(scale, np.float64).reshape(groups, -1)
-    rounded = [_round_group(*arguments) for arguments in zip(by_group, scales, moments)]
-    return np.concatenate(rounded).reshape(weight.shape).astype(np.int8)
-
-
-def _round_group(weight: np.ndarray, scale: np.ndarray, moment: np.ndarray) -> np.ndarray:
-    levels = LEVELS["int8"]
-    diagonal = np.diag(moment).astype(np.float64)
-    if not diagonal.any():  # inputs that were always zero say nothing
-        return np.clip(np.rint(weight / scale[:, None]), -levels, levels)
+    groups, columns = moments.shape[:2]
+    by_group = np.asarray(weight, np.float32).reshape(groups, -1, columns)
+    scales = np.asarray(scale, np.float32).reshape(groups, 1, -1)
+    diagonal = np.einsum("gkk->gk", moments)
     # Columns that matter most come first, while many others can still make up for them.
-    order = np.argsort(-diagonal, kind="stable")
-    moment = moment.astype(np.float64)[np.ix_(order, order)]
-    moment[np.diag_indices_from(moment)] += DAMPING * diagonal.mean()
-    factor = np.linalg.cholesky(np.linalg.inv(moment)).T  # upper: row j says who takes up the error of column j
-    free, rounded = weight[:, order], np.empty_like(weight)
-    columns = free.shape[1]
+    order = np.argsort(-diagonal, axis=1, kind="stable")
+    group = np.arange(groups)[:, None]
+    # Column by column: (groups, K, O / groups).
+    targets = np.ascontiguousarray(by_group.transpose(0, 2, 1)[group, order])
+    rounded = np.empty_like(by_group).transpose(0, 2, 1)
+    rounded[group, order] = _nearest_plane(targets, scales, _factor(moments, order))
+    return rounded.transpose(0, 2, 1).reshape(weight.shape).astype(np.int8)
+
+
+def _factor(moments: np.ndarray, order: np.ndarray) -> np.ndarray:
+    """Upper triangular U of ``U U^T = moments`` in the given order, each column divided by its diagonal."""
+    backwards = order[:, ::-1]
+    matrix = moments[np.arange(len(order))[:, None, None], backwards[:, :, None], backwards[:, None, :]]
+    diagonal = np.einsum("gkk->gk", matrix)  # a view
+    mean = diagonal.mean(axis=1, keepdims=True)
+    diagonal += np.where(mean > 0, DAMPING * mean, 1)  # inputs that were always zero say nothing: round to nearest
+    try:
+        lower = np.linalg.cholesky(matrix)
+    except np.linalg.LinAlgError:  # moments of very different size need more digits
+        lower = np.linalg.cholesky(matrix.astype(np.float64))
+    upper = lower[:, ::-1, ::-1]
+    return (upper / np.einsum("gkk->gk", upper)[:, None, :]).astype(np.float32)
+
+
+def _nearest_plane(targets: np.ndarray, scales: np.ndarray, factor: np.ndarray) -> np.ndarray:
+    """Rounds column after column, each corrected by the errors of those before it.
+
+    Args:
+        targets: float32 (groups, K, outputs).
+        scales: float32 (groups, 1, outputs).
+        factor: what `_factor` returns.
+    """
+    levels = np.float32(LEVELS["int8"])
+    errors, rounded = np.empty_like(targets), np.empty_like(targets)
+    columns = targets.shape[1]
     for start in range(0, columns, _BLOCK):
         stop = min(start + _BLOCK, columns)
-        errors = np.empty((len(free), stop - start))
+        wanted = np.matmul(factor[:, :start, start:stop].transpose(0, 2, 1), errors[:, :start])
+        wanted += targets[:, start:stop]
         for j in range(start, stop):
-            rounded[:, j] = np.clip(np.rint(free[:, j] / scale), -levels, levels)
-            error = (free[:, j] - rounded[:, j] * scale) / factor[j, j]
-            free[:, j + 1 : stop] -= np.outer(error, factor[j, j + 1 : stop])
-            errors[:, j - start] = error
-        free[:, stop:] -= errors @ factor[start:stop, stop:]
-    return rounded[:, np.argsort(order, kind="stable")]
+            column = wanted[:, j - start]
+            if j > start:
+                column += np.matmul(factor[:, None, start:j, j], errors[:, start:j])[:, 0]
+            np.divide(column, scales[:, 0], out=column)
+            np.rint(column, out=column)
+            np.minimum(np.maximum(column, -levels, out=column), levels, out=rounded[:, j])
+            np.subtract(targets[:, j], rounded[:, j] * scales[:, 0], out=errors[:, j])
+    return rounded
