@@ -11,7 +11,6 @@ import gc
 import json
 import logging
 import os
-import platform
 import sys
 import tempfile
 import time
@@ -25,6 +24,8 @@ import mxq
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.dirname(HERE)]
+
+import bound  # noqa: E402
 
 import measure  # noqa: E402
 from tests import realdata  # noqa: E402
@@ -69,7 +70,7 @@ def compare(network: str, folder: str, options: argparse.Namespace) -> dict:
 
     models = realdata.load(network), mx.model.load_checkpoint(prefix, 0)
     size = realdata.NETWORKS[network].size
-    floats, integers = (measure.Bound(*model, (BATCH, 3, size, size)) for model in models)
+    floats, integers = (bound.Bound(*model, (BATCH, 3, size, size)) for model in models)
     accuracy = measure.Accuracy()
     for data, labels in realdata.images(network, "val", options.images, batch_size=BATCH):
         accuracy.update(labels, floats(data), integers(data))
@@ -77,9 +78,9 @@ def compare(network: str, folder: str, options: argparse.Namespace) -> dict:
     gc.collect()
 
     shape = (options.batch_size, 3, size, size)
-    pair = [measure.Bound(*model, shape) for model in models]
-    for bound in pair:  # speed is measured on images, not on zeros
-        bound(np.resize(data, shape))
+    pair = [bound.Bound(*model, shape) for model in models]
+    for network_bound in pair:  # speed is measured on images, not on zeros
+        network_bound(np.resize(data, shape))
     speed = measure.interleaved(pair[0].step, pair[1].step, options.rounds, options.seconds)
     return {
         "network": network,
@@ -100,23 +101,6 @@ def compare(network: str, folder: str, options: argparse.Namespace) -> dict:
         "speedup_highest": speed.highest,
         "quantize_seconds": seconds,
     }
-
-
-def processor() -> str:
-    """The machine in one line."""
-    model, flags = platform.processor() or platform.machine(), ""
-    if os.path.exists("/proc/cpuinfo"):
-        with open("/proc/cpuinfo") as file:
-            for line in file:
-                key, _, value = line.partition(":")
-                if key.strip() == "model name":
-                    model = value.strip()
-                if key.strip() == "flags":
-                    flags = value.split()
-                    break
-    features = [name for name in ("avx2", "avx512f", "avx_vnni", "avx512_vnni", "amx_int8") if name in flags]
-    cores, threads = len(os.sched_getaffinity(0)), mxq.native.info()["cpu"]["threads"]
-    return f"{model}, {cores} cores, {threads} thread{'s'[: threads > 1]}, {' '.join(features) or 'no AVX2'}"
 
 
 def draw(rows: list, path: str, caption: str) -> None:
@@ -178,7 +162,7 @@ def main() -> None:
     options.images = options.images or (QUICK_IMAGES if options.quick else None)
     options.rounds = options.rounds or (7 if options.quick else 15)
 
-    machine = processor()
+    machine = measure.machine(mxq.native.info()["cpu"]["threads"])
     print(machine)
     rows = []
     with tempfile.TemporaryDirectory() as temporary:

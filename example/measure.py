@@ -1,35 +1,11 @@
-"""What the examples measure and how: networks bound once, accuracy beside float, speed in interleaved turns."""
+"""What the examples measure and how: accuracy beside float, speed in interleaved turns, tables. Needs NumPy alone."""
 
 import os
+import platform
 import time
-from typing import Callable, Dict, List, NamedTuple, Tuple
+from typing import Callable, List, NamedTuple, Sequence, Tuple
 
-import mxnet as mx
 import numpy as np
-
-
-class Bound:
-    """A network bound for one input shape on the CPU; calling it with a batch returns the first output.
-
-    MXNet 1.9.1 fuses a float network with its own MKLDNN backend when it binds one: float is measured at its best.
-    """
-
-    def __init__(self, symbol, arg_params: Dict, aux_params: Dict, shape: Tuple[int, ...], dtype: str = "float32"):
-        self.shape = tuple(shape)
-        self.dtype = dtype
-        self._executor = symbol.simple_bind(mx.cpu(), data=self.shape, type_dict={"data": dtype}, grad_req="null")
-        self._executor.copy_params_from(arg_params, aux_params, allow_extra_params=True)
-
-    def __call__(self, batch: np.ndarray) -> np.ndarray:
-        data = mx.nd.array(batch, dtype=self.dtype)
-        short = self.shape[0] - data.shape[0]
-        if short:  # the last batch is filled up
-            data = mx.nd.concat(data, mx.nd.zeros((short, *self.shape[1:]), dtype=self.dtype), dim=0)
-        return self._executor.forward(is_train=False, data=data)[0].asnumpy()[: len(batch)]
-
-    def step(self) -> None:
-        """One forward on the batch it was called with last, waited for."""
-        self._executor.forward(is_train=False)[0].wait_to_read()
 
 
 class Accuracy:
@@ -80,35 +56,81 @@ class Speed(NamedTuple):
 def interleaved(first: Callable[[], None], second: Callable[[], None], rounds: int = 9, seconds: float = 0.4) -> Speed:
     """Times two functions in turns, so that what else the machine does hits both alike.
 
-    A turn starts with calls that are not timed, for a fifth of `seconds`; then calls are timed one by one for
-    `seconds`. Every other round starts with the second function.
+    Every other round starts with the second function.
     """
     times: List[List[float]] = [[], []]
     for number in range(rounds):
         order = (0, 1) if number % 2 == 0 else (1, 0)
         for which in order:
-            times[which].append(_turn((first, second)[which], seconds))
+            times[which].append(float(np.median(turn((first, second)[which], seconds))))
     ratios = [a / b for a, b in zip(*times)]
     medians = [float(np.median(t)) for t in times]
     return Speed(1e3 * medians[0], 1e3 * medians[1], medians[0] / medians[1], min(ratios), max(ratios))
 
 
-def _turn(function: Callable[[], None], seconds: float) -> float:
+def turn(function: Callable[[], None], seconds: float, least: int = 3) -> List[float]:
+    """Calls a function for a fifth of `seconds` to warm up, then for `seconds` and at least `least` times.
+
+    Returns what each of those calls took, in seconds.
+    """
     stop = time.perf_counter() + seconds / 5
     while time.perf_counter() < stop:
         function()
     taken = []
     stop = time.perf_counter() + seconds
-    while time.perf_counter() < stop or len(taken) < 3:
+    while time.perf_counter() < stop or len(taken) < least:
         start = time.perf_counter()
         function()
         taken.append(time.perf_counter() - start)
-    return float(np.median(taken))
+    return taken
+
+
+class Ratio(NamedTuple):
+    """How many times as long one thing took as another: median and quartiles over the rounds."""
+
+    median: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.median:.2f} ({self.low:.2f}-{self.high:.2f})"
+
+
+def ratio(times: Sequence[float], base: Sequence[float]) -> Ratio:
+    """Compares two things round by round, so that a machine that gets slower in between does not matter.
+
+    >>> print(ratio([2.0, 4.0, 2.2], [1.0, 2.0, 1.0]))
+    2.00 (2.00-2.10)
+    """
+    each = np.asarray(times, float) / np.asarray(base, float)
+    return Ratio(float(np.median(each)), *(float(q) for q in np.percentile(each, (25, 75))))
+
+
+def geometric_mean(values: Sequence[float]) -> float:
+    """The mean for ratios."""
+    return float(np.exp(np.mean(np.log(values))))
 
 
 def megabytes(*paths: str) -> float:
     """Size of files in MB."""
     return sum(os.path.getsize(path) for path in paths) / 1e6
+
+
+def machine(threads: int) -> str:
+    """The processor, its cores and what it can do, in one line."""
+    model, flags = platform.processor() or platform.machine(), ""
+    if os.path.exists("/proc/cpuinfo"):
+        with open("/proc/cpuinfo") as file:
+            for line in file:
+                key, _, value = line.partition(":")
+                if key.strip() == "model name":
+                    model = value.strip()
+                if key.strip() == "flags":
+                    flags = value.split()
+                    break
+    features = [name for name in ("avx2", "avx512f", "avx_vnni", "avx512_vnni", "amx_int8") if name in flags]
+    cores = len(os.sched_getaffinity(0))
+    return f"{model}, {cores} cores, {threads} thread{'s'[: threads > 1]}, {' '.join(features) or 'no AVX2'}"
 
 
 def table(rows: List[Tuple]) -> str:

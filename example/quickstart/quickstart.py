@@ -27,6 +27,8 @@ import mxq
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.dirname(HERE))
 
+import bound  # noqa: E402
+
 import measure  # noqa: E402
 from predict import SIDE, digits  # noqa: E402
 
@@ -117,7 +119,7 @@ def main() -> None:
 def compare(prefixes, test_images: np.ndarray, test_labels: np.ndarray, rounds: int) -> None:
     """Prints accuracy, size and speed of the saved float and int8 networks."""
     loaded = [mx.model.load_checkpoint(prefix, 0) for prefix in prefixes]
-    floats, integers = (measure.Bound(*model, (60, *test_images.shape[1:])) for model in loaded)
+    floats, integers = (bound.Bound(*model, (60, *test_images.shape[1:])) for model in loaded)
     accuracy = measure.Accuracy()
     for start in range(0, len(test_images), 60):
         part = slice(start, start + 60)

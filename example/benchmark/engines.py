@@ -1,0 +1,81 @@
+"""The engines that are compared: what they are called, where their code is, what they need."""
+
+import os
+from typing import Dict, NamedTuple, Optional, Tuple
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+REPO = os.path.dirname(os.path.dirname(HERE))
+#: Packages that do not go with MXNet's NumPy live in an environment of their own; ci/peers.sh makes it.
+PEERS = os.environ.get("MXQ_PEERS", os.path.join(REPO, ".venv-peers"))
+
+
+class Engine(NamedTuple):
+    """One way to run a network.
+
+    Attributes:
+        label: as the tables call it.
+        module: the file here with ``prepare``, ``Runner`` and ``versions``.
+        options: what distinguishes it from other engines of that file.
+        prepared: name of the engine whose files it runs, where that is another one.
+        bits: 8 or 32.
+        packages: needed in the peers' environment; MXNet's environment runs those without any.
+    """
+
+    label: str
+    module: str
+    options: Dict[str, object]
+    prepared: Optional[str] = None
+    bits: int = 8
+    packages: Tuple[str, ...] = ()
+
+    def python(self, here: str) -> str:
+        """The interpreter that runs it; `here` is the one of MXNet."""
+        return os.path.join(PEERS, "bin", "python") if self.packages else here
+
+
+_ORT = ("onnxruntime", "onnx")
+_OPENVINO = ("openvino", "nncf", "onnx")
+
+ENGINES: Dict[str, Engine] = {
+    "mxq": Engine("mxq", "engine_mxnet", {"kind": "mxq", "static": True}),
+    "mxq-plain": Engine("mxq, plain hybridize()", "engine_mxnet", {"kind": "mxq", "static": False}, "mxq"),
+    "mxq-best": Engine("mxq best", "engine_mxnet", {"kind": "mxq", "static": True, "preset": "best"}),
+    "float": Engine("MXNet float", "engine_mxnet", {"kind": "float", "static": False}, bits=32),
+    "float-fused": Engine("MXNet float, fused", "engine_mxnet", {"kind": "float", "fused": True}, "float", bits=32),
+    "contrib": Engine("MXNet contrib, naive", "engine_mxnet", {"kind": "contrib", "calib_mode": "naive"}),
+    "contrib-entropy": Engine("MXNet contrib, entropy", "engine_mxnet", {"kind": "contrib", "calib_mode": "entropy"}),
+    "ort": Engine("ONNX Runtime, min-max", "engine_onnxruntime", {"method": "MinMax"}, packages=_ORT),
+    "ort-percentile": Engine("ONNX Runtime, percentile", "engine_onnxruntime", {"method": "Percentile"}, packages=_ORT),
+    "openvino": Engine("OpenVINO, NNCF mixed", "engine_openvino", {"preset": "MIXED"}, packages=_OPENVINO),
+    "openvino-performance": Engine(
+        "OpenVINO, NNCF performance", "engine_openvino", {"preset": "PERFORMANCE"}, packages=_OPENVINO
+    ),
+    "ort-float": Engine("ONNX Runtime float", "engine_onnxruntime", {}, bits=32, packages=_ORT),
+    "openvino-float": Engine("OpenVINO float", "engine_openvino", {}, bits=32, packages=_OPENVINO),
+}
+
+
+def missing(name: str) -> Optional[str]:
+    """Why an engine cannot run here, in one line; None where it can."""
+    engine = ENGINES[name]
+    if not engine.packages:
+        return _missing_in_mxq(engine)
+    if not os.path.exists(engine.python("")):
+        return f"there is no environment {PEERS}; bash ci/peers.sh makes it"
+    absent = [package for package in engine.packages if not _installed(package)]
+    return f"{', '.join(absent)} not installed in {PEERS}; bash ci/peers.sh installs it" if absent else None
+
+
+def _missing_in_mxq(engine: Engine) -> Optional[str]:
+    if "preset" not in engine.options:
+        return None
+    from mxq.api import Options
+
+    return None if "preset" in Options._fields else "this mxq has no presets"
+
+
+def _installed(package: str) -> bool:
+    """Looks into the peers' environment without starting it."""
+    library = os.path.join(PEERS, "lib")
+    versions = os.listdir(library) if os.path.isdir(library) else []
+    return any(os.path.isdir(os.path.join(library, v, "site-packages", package)) for v in versions)

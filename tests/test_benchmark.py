@@ -1,0 +1,204 @@
+"""The benchmarks' own parts: ratios, kept results, the processes that engines run in, tables and pages."""
+
+import json
+import os
+import sys
+import tempfile
+
+import mxnet as mx
+import numpy as np
+from parameterized import parameterized
+
+from tests import realdata
+
+EXAMPLE = os.path.join(realdata.REPO, "example")
+sys.path[:0] = [EXAMPLE, os.path.join(EXAMPLE, "benchmark")]
+
+import engines  # noqa: E402
+import networks  # noqa: E402
+import processes  # noqa: E402
+import results  # noqa: E402
+import speed  # noqa: E402
+import speed_page  # noqa: E402
+
+import measure  # noqa: E402
+
+_folder = tempfile.TemporaryDirectory()
+WORK = _folder.name
+
+
+def path(*names: str) -> str:
+    return os.path.join(WORK, *names)
+
+
+def setup_module():
+    """A network of one convolution and its images, as networks.make writes them."""
+    os.makedirs(path("small"), exist_ok=True)
+    data = mx.sym.var("data")
+    body = mx.sym.Convolution(data, kernel=(3, 3), pad=(1, 1), num_filter=4, name="conv")
+    symbol = mx.sym.FullyConnected(mx.sym.Activation(body, act_type="relu"), num_hidden=5, name="fc")
+    shapes, _, _ = symbol.infer_shape(data=(1, 3, 8, 8))
+    random = np.random.RandomState(0)
+    names = dict(zip(symbol.list_arguments(), shapes))
+    weights = {n: mx.nd.array(random.randn(*s) * 0.1) for n, s in names.items() if n != "data"}
+    mx.model.save_checkpoint(path("small", "float"), 0, symbol, weights, {})
+    np.save(path("images.npy"), random.randint(0, 256, (6, 3, 8, 8)).astype(np.uint8))
+
+
+def small() -> dict:
+    return {
+        "name": "small",
+        "folder": path("small"),
+        "float": path("small", "float"),
+        "source": ["a", "b"],
+        "shape": [3, 8, 8],
+        "mean": [127.5] * 3,
+        "std": [60.0] * 3,
+        "calib": path("images.npy"),
+        "val": path("images.npy"),
+        "calib_images": 6,
+    }
+
+
+def expected(count: int) -> np.ndarray:
+    """Outputs of the small network for its first images, by MXNet here."""
+    block = mx.gluon.SymbolBlock.imports(
+        path("small", "float-symbol.json"), ["data"], path("small", "float-0000.params")
+    )
+    images = (np.load(path("images.npy"))[:count].astype(np.float32) - 127.5) / 60
+    return block(mx.nd.array(images)).asnumpy()
+
+
+def test_ratio_is_taken_round_by_round():
+    slow = [1.0, 8.0, 1.0, 1.0, 1.0]  # a machine that was busy in the second round
+    ratio = measure.ratio([2 * t for t in slow], slow)
+    assert ratio == (2.0, 2.0, 2.0)
+    assert measure.ratio([1, 2, 3, 4, 5], [1] * 5) == (3.0, 2.0, 4.0)
+
+
+def test_geometric_mean():
+    assert abs(measure.geometric_mean([0.5, 2.0, 4.0]) - 4 ** (1 / 3)) < 1e-12
+
+
+def test_turn_calls_as_often_as_it_must():
+    calls = []
+    assert len(measure.turn(lambda: calls.append(0), 0.0, least=4)) == 4
+
+
+def test_results_are_kept_and_measured_again_under_other_conditions():
+    file = path("results.json")
+    calls = []
+
+    def measured(kept: results.Results, conditions: dict) -> dict:
+        return kept.measured("a", conditions, lambda: calls.append(0) or {"value": len(calls)})
+
+    assert measured(results.Results(file, {}), {"version": (1, 2)}) == {"value": 1}
+    assert measured(results.Results(file, {}), {"version": (1, 2)}) == {"value": 1}  # tuples are lists in the file
+    assert measured(results.Results(file, {}), {"version": (1, 3)}) == {"value": 2}
+    assert measured(results.Results(file, {}, fresh=True), {"version": (1, 3)}) == {"value": 3}
+    assert json.load(open(file))["entries"]["a"]["value"] == {"value": 3}
+
+
+@parameterized.expand(["float", "mxq"])
+def test_an_engine_runs_in_a_process_of_its_own(engine):
+    prepared = processes.Prepared(WORK, 6, 1)
+    found = prepared(engine, small())
+    assert found["examples"] == (6 if engine == "mxq" else 0)
+    assert engine == "float" or found["sqnr"] > 25, found
+    made = os.stat(os.path.join(found["folder"], "model-symbol.json")).st_mtime_ns
+    assert prepared(engine, small()) == found
+    assert os.stat(os.path.join(found["folder"], "model-symbol.json")).st_mtime_ns == made
+    with processes.Process(engine, 1, path("log")) as process:
+        loaded = process.load(small(), found["folder"], 4)
+        assert 0 < loaded["load"] < loaded["first"] and loaded["after"]["rss"] > 1e7
+        assert 0 < process.ask("turn", seconds=0.01)["median"] < 1
+        process.ask("predict", output=path("predicted.npy"), images=6)  # a whole batch and a half
+        predicted = np.load(path("predicted.npy"))
+        assert np.abs(predicted - expected(6)).max() < (1e-4 if engine == "float" else 0.1 * np.abs(expected(6)).max())
+
+
+def test_what_an_engine_raises_comes_back_and_it_goes_on():
+    with processes.Process("float", 1, path("log")) as process:
+        try:
+            process.load(small(), path("nowhere"), 1)
+        except processes.EngineError as error:
+            assert "float" in str(error) and path("log") in str(error)
+        else:
+            raise AssertionError("a folder that does not exist was loaded")
+        assert process.ask("versions")["versions"]["mxnet"] == "1.9.1"
+
+
+def test_a_process_that_died_is_reported():
+    process = processes.Process("float", 1, path("log"))
+    process._process.kill()
+    try:
+        process.ask("versions")
+    except processes.EngineError as error:
+        assert "status" in str(error)
+    else:
+        raise AssertionError("a dead process answered")
+    process.close()
+
+
+def test_an_engine_that_is_not_installed_is_skipped_with_the_reason():
+    before = engines.PEERS
+    engines.PEERS = path("no-environment")
+    try:
+        assert path("no-environment") in engines.missing("ort")
+        assert engines.missing("mxq") is None
+    finally:
+        engines.PEERS = before
+
+
+def test_scenarios_of_the_command_line():
+    class Options:
+        batches, threads, processes, all = [1, 8], [2, 1], 2, False
+
+    found = [str(scenario) for scenario in speed.scenarios(Options)]
+    assert found == [
+        "batch 1, 2 threads",
+        "batch 8, 2 threads",
+        "batch 1, 1 thread",
+        "batch 1, 2 processes of 1 thread",
+    ]
+    Options.all = True
+    assert len(speed.scenarios(Options)) == 6
+
+
+def test_page_of_results():
+    about = {
+        "machine": "a machine",
+        "command": "python speed.py",
+        "rounds": 3,
+        "seconds": 0.1,
+        "engines": ["mxq", "ort", "float"],
+        "labels": {name: engines.ENGINES[name].label for name in ("mxq", "ort", "float")},
+        "versions": {"mxnet": "1.9.1", "content": "digest"},
+        "networks": [{"name": "a", "label": "a"}, {"name": "b", "label": "b (random weights)"}],
+        "scenarios": ["batch 1, 2 threads"],
+    }
+    kept = results.Results(path("page.json"), about, fresh=True)
+    times = {"mxq": [1.0, 1.0, 1.0], "ort": [2.0, 2.0, 2.2], "float": [9.0, 8.0, 8.0]}
+    kept.measured("a/batch 1, 2 threads", {}, lambda: {"ms": times, "failed": {}})
+    kept.measured(
+        "b/batch 1, 2 threads", {}, lambda: {"ms": {"mxq": [1.0], "float": [8.0]}, "failed": {"ort": "no op"}}
+    )
+    text = speed_page.page(kept, None)
+    assert "| a | 1.00 | 2.00 (2.00-2.10) | 8.00 (8.00-8.50) | 2.00 (ONNX Runtime, min-max) |" in text, text
+    assert "| b (random weights) | 1.00 | - | 8.00 (8.00-8.00) | 8.00 (MXNet float) |" in text, text
+    assert "4.00 in the geometric mean, above 1 on 2 of 2" in text
+    assert "- b (random weights), ONNX Runtime, min-max: no op" in text
+    assert "digest" not in text
+    assert "2.00 (2.00-2.10)" in speed_page.summary(kept)
+    speed_page.write(kept, path("docs", "page.md"))
+    assert "](page.png)" in open(path("docs", "page.md")).read() and os.path.getsize(path("docs", "page.png")) > 1000
+
+
+def test_random_weights_keep_activations_in_range():
+    shape = (3, 64, 64)
+    zoo = networks.Shape(shape, networks.SHAPES["mobilenetv2"].build)
+    symbol, arguments, auxiliary = networks.random_weights(zoo)
+    executor = symbol.simple_bind(mx.cpu(), data=(2, *shape), grad_req="null")
+    executor.copy_params_from(arguments, auxiliary)
+    output = executor.forward(is_train=False, data=mx.nd.random.normal(shape=(2, *shape)))[0].asnumpy()
+    assert 0.01 < output.std() < 100, output.std()
