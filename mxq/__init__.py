@@ -17,6 +17,7 @@ _load()
 from . import contrib, data  # noqa: E402  (the operators come first)
 from .api import quantize_model  # noqa: E402
 from .calib.table import CalibTable  # noqa: E402
+from .checks.preflight import preflight  # noqa: E402
 from .errors import CalibrationError, ConfigError, GraphError, LibraryError, MXQError  # noqa: E402
 from .explanation import Explanation, explain  # noqa: E402
 from .gluon import quantize_net  # noqa: E402
@@ -35,6 +36,7 @@ __all__ = [
     "data",
     "explain",
     "library_path",
+    "preflight",
     "quantize_model",
     "quantize_net",
 ]

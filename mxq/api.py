@@ -13,6 +13,10 @@ from .calib.collect import SUB_BATCH
 from .calib.data import of_integers
 from .calib.table import CalibTable, tensor_key
 from .calibrate import calibrate
+from .checks import Findings
+from .checks.activations import activations
+from .checks.network import before_calibration
+from .checks.parameters import parameters
 from .errors import ConfigError
 from .exclude import excluded_nodes, follow_folding
 from .files import load_params, load_symbol
@@ -71,6 +75,7 @@ class Options(NamedTuple):
     batch_size: int = 32
     sub_batch: Optional[int] = SUB_BATCH
     ctx: object = None
+    preflight: bool = True
     progress: Optional[bool] = None
 
 
@@ -116,6 +121,7 @@ def quantize_model(sym, params, calib_data=None, **options) -> QuantizedModel:
         sub_batch: calibration runs so many examples of a batch at once, to save memory; None: the batch as it comes,
             for networks made for one batch size.
         ctx: context that calibration runs on; the CPU by default.
+        preflight: looks first for what would spoil the result (see mxq.preflight), and logs it.
         progress: True or False to show a progress bar or not; by default where a person is watching.
 
     Returns:
@@ -126,11 +132,15 @@ def quantize_model(sym, params, calib_data=None, **options) -> QuantizedModel:
         data or a table that do not fit. All are subclasses of MXQError and ValueError.
     """
     check_names("quantize_model", options, Options._fields)
+    return quantize_graph(read_network(sym, params), calib_data, Options(**options))
+
+
+def read_network(sym, params) -> Graph:
+    """The network of a symbol and parameters, or of the paths of their files; see quantize_model."""
     symbol = load_symbol(sym) if isinstance(sym, (str, os.PathLike)) else sym
     check_symbol(symbol)
     arrays = load_params(params) if isinstance(params, (str, os.PathLike)) else params
-    graph = Graph.from_symbol(symbol, *split_params(arrays, symbol))
-    return quantize_graph(graph, calib_data, Options(**options))
+    return Graph.from_symbol(symbol, *split_params(arrays, symbol))
 
 
 class Plan(NamedTuple):
@@ -162,12 +172,21 @@ def quantize_graph(graph: Graph, calib_data, options: Options) -> QuantizedModel
     if options.calib_mode not in (None, "none"):
         check_mode(options.calib_mode)
     plan = make_plan(graph, calib_data, options)
+    findings = Findings()
+    if options.preflight:
+        noticed, examples = before_calibration(graph, plan, options)
+        plan = plan._replace(examples=examples)
+        findings = findings.extended(parameters(graph) + noticed, _log)
     if not plan.calibrated:
-        return convert(graph, plan, None, options)
-    found = calibrate(plan, options)
-    plan = plan._replace(floats=found.floats, annotated=found.annotated)
-    model = convert(graph, plan, found.table, options, found.moments)
-    model.statistics = found.statistics
+        model = convert(graph, plan, None, options)
+    else:
+        found = calibrate(plan, options)
+        plan = plan._replace(floats=found.floats, annotated=found.annotated)
+        if options.preflight and found.statistics is not None:
+            findings = findings.extended(activations(found.statistics), _log)
+        model = convert(graph, plan, found.table, options, found.moments)
+        model.statistics = found.statistics
+    model.findings = findings
     return model
 
 

@@ -7,6 +7,7 @@ import mxnet as mx
 
 from .api import Options, quantize_graph
 from .calib import CalibTable, Statistics
+from .checks import Findings
 from .errors import ConfigError, nearest
 from .files import save_model, write_atomically
 from .graph import Graph
@@ -28,6 +29,7 @@ class QuantizedBlock(mx.gluon.SymbolBlock):
         floats: Graph of the simplified float network, as in QuantizedModel.
         operators: Graph of the int8 network with every operator a node: what the symbol's regions hold.
         statistics: Statistics of the tensors of `floats`, or None without calibration data.
+        findings: what preflight found.
         symbol: mx.sym.Symbol on mxq operators.
         input_names: names of its inputs in order: ``data``, or ``data0``, ``data1``, ...
     """
@@ -38,6 +40,7 @@ class QuantizedBlock(mx.gluon.SymbolBlock):
     floats: Optional[Graph]
     operators: Graph
     statistics: Optional[Statistics]
+    findings: Findings
     symbol: mx.sym.Symbol
     input_names: Tuple[str, ...]
 
@@ -47,8 +50,8 @@ class QuantizedBlock(mx.gluon.SymbolBlock):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # the type of the data is open until it comes
             block = cls(model.symbol, [mx.sym.var(name) for name in input_names])
-        block.table, block.report, block.qdq = model.table, model.report, model.qdq
-        block.floats, block.operators, block.statistics = model.floats, model.operators, model.statistics
+        for name, value in vars(model).items():  # table, report and the other reasons
+            setattr(block, name, value)
         block.symbol, block.input_names = model.symbol, tuple(input_names)
         arrays = {**model.arg_params, **model.aux_params}
         for name, parameter in block.collect_params().items():

@@ -4,6 +4,7 @@ from typing import Dict, NamedTuple, Optional
 
 from .calib.statistics import Statistics
 from .calib.table import CalibTable
+from .checks import Findings
 from .files import save_model
 from .graph import Graph
 from .report import Report
@@ -30,6 +31,7 @@ class QuantizedModel(_Triple):
             of those in `qdq`. Set it to None to give back the memory of the float parameters.
         statistics: Statistics of the tensors of `floats`, by the keys that `table` has; None without calibration data.
         operators: Graph of the int8 network with every operator a node: what the symbol's regions hold.
+        findings: what preflight found.
     """
 
     table: CalibTable
@@ -38,6 +40,7 @@ class QuantizedModel(_Triple):
     floats: Optional[Graph]
     operators: Graph
     statistics: Optional[Statistics]
+    findings: Findings
 
     @classmethod
     def of(
@@ -45,7 +48,7 @@ class QuantizedModel(_Triple):
     ) -> "QuantizedModel":
         model = cls(*graph.to_symbol())
         model.table, model.report, model.qdq, model.floats = table, report, qdq, floats
-        model.operators, model.statistics = operators, None
+        model.operators, model.statistics, model.findings = operators, None, Findings()
         return model
 
     def __repr__(self) -> str:

@@ -121,8 +121,7 @@ def attach(model: QuantizedModel, sym, options: Options) -> QuantizedModel:
     first = next(node for node in raw["nodes"] if node["op"] == "null")
     first.setdefault("attrs", {})[PLAN] = json.dumps({"version": 1, "symbol": sym.tojson(), "options": chosen})
     marked = QuantizedModel(mx.sym.load_json(json.dumps(raw)), model.arg_params, model.aux_params)
-    marked.table, marked.report = model.table, model.report
-    marked.qdq, marked.floats, marked.operators = model.qdq, model.floats, model.operators
+    vars(marked).update(vars(model))
     return marked
 
 

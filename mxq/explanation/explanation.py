@@ -4,6 +4,7 @@ import json
 import os
 from typing import List, Optional, Sequence
 
+from ..checks import Finding, Findings
 from ..errors import ConfigError
 from ..files import write_atomically
 from ..report import NodeReport, Report
@@ -28,10 +29,13 @@ class Explanation:
         tensors: list of Tensor, likewise.
         predictions: list of Prediction: flips first, then the closest decisions.
         nodes: list of NodeReport, a line for every node of the original network.
+        findings: what preflight found before quantization.
         title: of the page.
     """
 
-    def __init__(self, measured: Measured, nodes: Sequence[NodeReport], *, title: str = ""):
+    def __init__(
+        self, measured: Measured, nodes: Sequence[NodeReport], findings: Sequence[Finding] = (), *, title: str = ""
+    ):
         self.examples, self.layer_examples = measured.examples, measured.layer_examples
         self.outputs: List[Output] = list(measured.outputs)
         self.classes: Optional[Classes] = measured.classes
@@ -39,6 +43,7 @@ class Explanation:
         self.tensors: List[Tensor] = list(measured.tensors)
         self.predictions: List[Prediction] = list(measured.predictions)
         self.nodes: List[NodeReport] = list(nodes)
+        self.findings = Findings(findings)
         self.title = title or "int8 network"
 
     def worst(self, n: Optional[int] = None) -> List[Layer]:
@@ -81,6 +86,7 @@ class Explanation:
             "tensors": [{**t._asdict(), "histogram": t.histogram._asdict()} for t in self.tensors],
             "predictions": [prediction._asdict() for prediction in self.predictions],
             "nodes": [node._asdict() for node in self.nodes],
+            "findings": [finding._asdict() for finding in self.findings],
         }
         text = json.dumps(_to_plain(content), indent=1, allow_nan=False) + "\n"
         if path is not None:
@@ -107,7 +113,8 @@ class Explanation:
                 [_from_plain(Tensor, item) for item in content["tensors"]],
                 [_from_plain(Prediction, item) for item in content["predictions"]],
             )
-            return cls(measured, [NodeReport(**item) for item in content["nodes"]], title=content["title"])
+            nodes = [NodeReport(**item) for item in content["nodes"]]
+            return cls(measured, nodes, [Finding(**item) for item in content["findings"]], title=content["title"])
         except (KeyError, TypeError, ValueError) as error:
             raise ConfigError(f"{path}: damaged explanation: {type(error).__name__}: {error}; explain again") from None
 

@@ -12,10 +12,10 @@ from ..calib.table import tensor_key
 from ..graph import Graph, Node, Value
 from ..ops import COMPUTE, Unit
 from ..params import label_inputs
+from ..part import Part, Runner, by_key
 from ..passes.annotate import units
 from ..progress import Progress
 from .noise import Noise, decibel, mean_ratio
-from .part import Part, Runner, by_key
 from .result import Layer, Tensor
 from .tensors import TensorMeter
 

@@ -12,11 +12,11 @@ from ..gluon import QuantizedBlock
 from ..graph import TYPE_FLAGS, Graph
 from ..model import QuantizedModel
 from ..params import default_data_names
+from ..part import Runner
 from ..progress import Progress
 from .explanation import Explanation
 from .layers import LayerMeter
 from .outcome import Outcome
-from .part import Runner
 from .result import Measured
 
 #: Examples that layers are measured on.
@@ -115,7 +115,7 @@ def explain(
         meter.tensors(),
         outcome.predictions(),
     )
-    return Explanation(measured, model.report.nodes, title=title)
+    return Explanation(measured, model.report.nodes, model.findings, title=title)
 
 
 def _parts(found: Iterable, floats: Graph, sub_batch: Optional[int]):

@@ -4,6 +4,7 @@ import os
 from html import escape
 from typing import List, Optional
 
+from ..checks import Finding
 from . import svg, text
 from .result import Layer, Prediction, Tensor
 
@@ -69,7 +70,18 @@ def _summary(explanation) -> str:
 
 
 def _findings(explanation) -> str:
-    return ""
+    warnings, infos = explanation.findings.warnings, [f for f in explanation.findings if f.severity == "info"]
+    told = "".join(map(_finding, warnings))
+    if infos:
+        told += f"<details><summary>{len(infos)} to know</summary>{''.join(map(_finding, infos))}</details>"
+    return told
+
+
+def _finding(finding: Finding) -> str:
+    return (
+        f'<div class="finding {finding.severity}"><strong>{finding.severity}</strong> {escape(finding.node)}: '
+        f"{escape(finding.value)}; {escape(finding.advice)}.</div>"
+    )
 
 
 def _along(explanation) -> str:

@@ -60,6 +60,7 @@ def table(explanation) -> str:
         lines.append("  ".join(cells).rstrip())
     if explanation.layers:
         lines += ["", "SQNR in dB; range, seen and beyond (share of values outside) of the first input"]
+    lines += [str(finding) for finding in explanation.findings.warnings]
     floats = explanation.report().floats()
     lines += [f"float: {node.node} ({node.op}): {node.reason}" for node in floats]
     return "\n".join(lines).rstrip()

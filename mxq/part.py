@@ -3,9 +3,9 @@
 import warnings
 from typing import Dict, Iterable, List, Mapping
 
-from ..calib.table import tensor_key
-from ..errors import CalibrationError
-from ..graph import VARIABLE, Graph, Node, Value
+from .calib.table import tensor_key
+from .errors import CalibrationError
+from .graph import VARIABLE, Graph, Node, Value
 
 
 class Runner:
