@@ -79,6 +79,7 @@ def test_dead_channels_are_counted_and_many_are_a_warning():
 
     (finding,) = _of("dead", mxq.preflight(symbol, _changed(args, "conv0_weight", few)))
     assert finding.severity == "info" and finding.node == "conv0_weight" and "2 of 8" in finding.value
+    args["conv0_bias"] *= 0
     findings = _of("dead", mxq.preflight(symbol, _changed(args, "conv0_weight", many), data))
     assert [(f.severity, f.node) for f in findings] == [("warning", "conv0_weight"), ("warning", "relu0")]
 
