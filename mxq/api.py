@@ -6,6 +6,7 @@ import logging
 import os
 from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
+from . import accuracy
 from .arguments import check_names, check_network, check_normalization, check_options, check_symbol
 from .calib import batches
 from .calib.choose import check_mode
@@ -77,6 +78,11 @@ class Options(NamedTuple):
     ctx: object = None
     preflight: bool = True
     progress: Optional[bool] = None
+    metric: object = None
+    max_drop: Optional[float] = None
+    min_metric: Optional[float] = None
+    eval_data: object = None
+    search_state: Optional[str] = None
 
 
 def quantize_model(sym, params, calib_data=None, **options) -> QuantizedModel:
@@ -123,9 +129,18 @@ def quantize_model(sym, params, calib_data=None, **options) -> QuantizedModel:
         ctx: context that calibration runs on; the CPU by default.
         preflight: looks first for what would spoil the result (see mxq.preflight), and logs it.
         progress: True or False to show a progress bar or not; by default where a person is watching.
+        metric: keeps the fewest layers float for which this metric is good enough, see mxq.accuracy. Without labels,
+            compared with float: 'top1', 'top5', 'cosine', 'sqnr', 'detection', 'miou'; with labels: 'accuracy', an
+            mx.metric.EvalMetric; or an mxq.accuracy.Metric or a function ``metric(outputs, reference, batch)``.
+        max_drop: how much worse than float the metric may be, absolute and in its own unit: 0.5 is half a percent of
+            the examples for 'top1'.
+        min_metric: in place of `max_drop`, the least value of the metric.
+        eval_data: data for the metric, of any kind that `calib_data` can be, with labels behind the inputs where the
+            metric needs them; read again for each evaluation. The calibration data by default.
+        search_state: path of a file in which the search keeps what it measured: killed and called again, it goes on.
 
     Returns:
-        QuantizedModel: ``(symbol, arg_params, aux_params)`` with ``save()``, ``table`` and ``report``.
+        QuantizedModel: ``(symbol, arg_params, aux_params)`` with ``save()``, ``table``, ``report`` and ``accuracy``.
 
     Raises:
         ConfigError: an argument that is not accepted. GraphError: a network that cannot be read. CalibrationError:
@@ -171,6 +186,7 @@ def quantize_graph(graph: Graph, calib_data, options: Options) -> QuantizedModel
         options = options._replace(calib_table=CalibTable.load(options.calib_table))
     if options.calib_mode not in (None, "none"):
         check_mode(options.calib_mode)
+    accuracy.check(options, calib_data)
     plan = make_plan(graph, calib_data, options)
     findings = Findings()
     if options.preflight:
@@ -178,16 +194,32 @@ def quantize_graph(graph: Graph, calib_data, options: Options) -> QuantizedModel
         plan = plan._replace(examples=examples)
         findings = findings.extended(parameters(graph) + noticed, _log)
     if not plan.calibrated:
-        model = convert(graph, plan, None, options)
+        model = _deliver(graph, plan, None, options, calib_data)
     else:
         found = calibrate(plan, options)
         plan = plan._replace(floats=found.floats, annotated=found.annotated)
         if options.preflight and found.statistics is not None:
             findings = findings.extended(activations(found.statistics), _log)
-        model = convert(graph, plan, found.table, options, found.moments)
+        model = _deliver(graph, plan, found.table, options, calib_data, found.moments)
         model.statistics = found.statistics
     model.findings = findings
     return model
+
+
+def _deliver(graph: Graph, plan: Plan, table: Optional[CalibTable], options: Options, calib_data, moments=None):
+    """The int8 network, with as many layers float as accuracy control wants."""
+    if options.metric is None:
+        return convert(graph, plan, table, options, moments)
+    rounded: Dict = {}  # one calibration and one rounding of the weights for every selection of layers
+    return accuracy.control(
+        plan,
+        options,
+        calib_data,
+        data_names=_data_names(graph, options),
+        ranges=table.ranges if table is not None else {},
+        convert=lambda chosen: convert(graph, plan._replace(annotated=chosen), table, options, moments, rounded),
+        quantized=lambda chosen: _quantized(plan._replace(annotated=chosen), table, options, moments, rounded),
+    )
 
 
 def make_plan(graph: Graph, calib_data, options: Options) -> Plan:
@@ -216,10 +248,26 @@ def make_plan(graph: Graph, calib_data, options: Options) -> Plan:
 
 
 def convert(
-    graph: Graph, plan: Plan, table: Optional[CalibTable], options: Options, moments: Mapping = None
+    graph: Graph,
+    plan: Plan,
+    table: Optional[CalibTable],
+    options: Options,
+    moments: Mapping = None,
+    rounded: Dict = None,
 ) -> QuantizedModel:
-    """Carries a plan out; `graph` is the network it was made for."""
-    qdq = run(
+    """Carries a plan out; `graph` is the network it was made for, `rounded` remembers weights between calls."""
+    qdq = _quantized(plan, table, options, moments, rounded)
+    lowered = run(qdq, [lower], stage="int8")
+    report = Report.of(graph, plan.annotated)
+    if report.count("int8") == 0:
+        _log.warning("nothing in this network became int8; its report says why for every node")
+        return QuantizedModel.of(plan.network, table, report.unfolded(), plan.network, plan.network, plan.network)
+    network = run(lowered, [form_regions] if options.regions else [], stage="int8")
+    return QuantizedModel.of(network, table, report, qdq, plan.floats, lowered)
+
+
+def _quantized(plan: Plan, table: Optional[CalibTable], options: Options, moments, rounded) -> Graph:
+    return run(
         plan.annotated,
         [
             functools.partial(insert_qdq, table=table, quantized_dtype=options.quantized_dtype, fixed=plan.integers),
@@ -228,17 +276,11 @@ def convert(
                 granularity=options.quantize_granularity,
                 channel_means=table.channel_means if table is not None and options.bias_correction else None,
                 moments=moments,
+                rounded=rounded,
             ),
         ],
         stage="qdq",
     )
-    lowered = run(qdq, [lower], stage="int8")
-    report = Report.of(graph, plan.annotated)
-    if report.count("int8") == 0:
-        _log.warning("nothing in this network became int8; its report says why for every node")
-        return QuantizedModel.of(plan.network, table, report.unfolded(), plan.network, plan.network, plan.network)
-    network = run(lowered, [form_regions] if options.regions else [], stage="int8")
-    return QuantizedModel.of(network, table, report, qdq, plan.floats, lowered)
 
 
 #: The float passes, in order.

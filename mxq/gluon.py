@@ -5,6 +5,7 @@ from typing import Dict, Mapping, Optional, Sequence, Tuple
 
 import mxnet as mx
 
+from .accuracy import Control
 from .api import Options, quantize_graph
 from .calib import CalibTable, Statistics
 from .checks import Findings
@@ -30,6 +31,7 @@ class QuantizedBlock(mx.gluon.SymbolBlock):
         operators: Graph of the int8 network with every operator a node: what the symbol's regions hold.
         statistics: Statistics of the tensors of `floats`, or None without calibration data.
         findings: what preflight found.
+        accuracy: what accuracy control did, with `metric`; else None.
         symbol: mx.sym.Symbol on mxq operators.
         input_names: names of its inputs in order: ``data``, or ``data0``, ``data1``, ...
     """
@@ -41,6 +43,7 @@ class QuantizedBlock(mx.gluon.SymbolBlock):
     operators: Graph
     statistics: Optional[Statistics]
     findings: Findings
+    accuracy: Optional[Control] = None
     symbol: mx.sym.Symbol
     input_names: Tuple[str, ...]
 

@@ -1,6 +1,6 @@
 """What quantize_model returns."""
 
-from typing import Dict, NamedTuple, Optional
+from typing import TYPE_CHECKING, Dict, NamedTuple, Optional
 
 from .calib.statistics import Statistics
 from .calib.table import CalibTable
@@ -8,6 +8,9 @@ from .checks import Findings
 from .files import save_model
 from .graph import Graph
 from .report import Report
+
+if TYPE_CHECKING:
+    from .accuracy import Control
 
 
 class _Triple(NamedTuple):
@@ -32,6 +35,7 @@ class QuantizedModel(_Triple):
         statistics: Statistics of the tensors of `floats`, by the keys that `table` has; None without calibration data.
         operators: Graph of the int8 network with every operator a node: what the symbol's regions hold.
         findings: what preflight found.
+        accuracy: what accuracy control did, with `metric`; else None.
     """
 
     table: CalibTable
@@ -41,6 +45,7 @@ class QuantizedModel(_Triple):
     operators: Graph
     statistics: Optional[Statistics]
     findings: Findings
+    accuracy: Optional["Control"] = None
 
     @classmethod
     def of(

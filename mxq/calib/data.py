@@ -20,18 +20,33 @@ _CAST_DTYPES = {
 }  # fmt: skip
 
 
-class Batch(NamedTuple):
-    """Arrays by input name, and how many examples they hold (the length of their first axis)."""
-
+class _Pair(NamedTuple):
     arrays: Dict[str, object]
     n_valid: int
 
 
+class Batch(_Pair):
+    """``(arrays, n_valid)``: arrays by input name, and how many examples they hold (the length of their first axis).
+
+    Attributes:
+        labels: what came with the inputs, as it came, padding included. Metrics read it, calibration does not.
+    """
+
+    labels: Tuple[object, ...] = ()
+
+    def labelled(self, labels: Tuple[object, ...]) -> "Batch":
+        """The same batch with these labels."""
+        batch = Batch(*self)
+        batch.labels = labels
+        return batch
+
+
 class _Raw(NamedTuple):
-    """A batch before checks: its items in order or by name, and how many examples at its end are padding."""
+    """A batch before checks: its items in order or by name, how many examples at its end are padding, labels apart."""
 
     items: object
     pad: int = 0
+    labels: Tuple[object, ...] = ()
 
 
 def batches(
@@ -42,14 +57,14 @@ def batches(
     num_examples: Optional[int] = None,
     data_shapes: Optional[Mapping[str, Sequence[int]]] = None,
 ) -> Iterator[Batch]:
-    """Streams calibration data batch by batch, without labels and padding.
+    """Streams calibration data batch by batch, without padding.
 
     >>> import numpy as np
     >>> [b.n_valid for b in batches(np.zeros((5, 3), "float32"), ["data"], batch_size=2)]
     [2, 2, 1]
 
-    A batch of several items holds the network's inputs first; what follows them is labels and is dropped. Dicts are
-    read by input name. Iterators are reset before and after where they have ``reset``.
+    A batch of several items holds the network's inputs first; what follows them is labels. Dicts are read by input
+    name, their other entries are labels. Iterators are reset before and after where they have ``reset``.
 
     Args:
         calib_data: see ACCEPTED.
@@ -79,7 +94,7 @@ def _checked(raw: Iterable[_Raw], names: List[str], num_examples, data_shapes) -
     done = 0
     raw = iter(raw)
     try:
-        for index, (items, pad) in enumerate(raw):
+        for index, (items, pad, labels) in enumerate(raw):
             arrays = _select(items, names, f"calibration batch {index}")
             sizes = {name: array.shape[0] if array.ndim else None for name, array in arrays.items()}
             if len(set(sizes.values())) != 1 or None in sizes.values():
@@ -98,7 +113,8 @@ def _checked(raw: Iterable[_Raw], names: List[str], num_examples, data_shapes) -
                 if name not in expected:  # every later batch must look like the first
                     expected[name], source[name] = array.shape[1:], "calibration batch 0 has"
                 arrays[name] = _finite(array[:n], name, done)
-            yield Batch({name: _ndarray(array) for name, array in arrays.items()}, n)
+            batch = Batch({name: _ndarray(array) for name, array in arrays.items()}, n)
+            yield batch.labelled(labels or _rest(items, names))
             done += n
             if done == num_examples:
                 return
@@ -127,7 +143,8 @@ def of_integers(found: Iterable[Batch], name: str, dtype: str) -> Iterator[Batch
                 f"input {name!r} of calibration batch {index} has the value {array[outside][0]}, and input_dtype is "
                 f"{dtype!r}: give the integers {info.min} to {info.max} that the network will be fed, not normalized"
             )
-        yield Batch({**batch.arrays, name: _ndarray(array.astype(dtype))}, batch.n_valid)
+        arrays = {**batch.arrays, name: _ndarray(array.astype(dtype))}
+        yield Batch(arrays, batch.n_valid).labelled(batch.labels)
 
 
 def _raw_batches(data, names: List[str], batch_size: int) -> Iterator[_Raw]:
@@ -141,7 +158,8 @@ def _raw_batches(data, names: List[str], batch_size: int) -> Iterator[_Raw]:
     if _is_array(data):
         return _slices([data], batch_size)
     if isinstance(data, Mapping):
-        return _slices(_select(data, names, "calibration data", convert=False), batch_size)
+        _select(data, names, "calibration data", convert=False)
+        return _slices({name: item for name, item in data.items() if name in names or _is_array(item)}, batch_size)
     if isinstance(data, mx.io.DataBatch):
         data = [data]
     if isinstance(data, tuple) and data and all(map(_is_array, data)):
@@ -167,10 +185,10 @@ def _from_data_iter(data, names: List[str]) -> Iterator[_Raw]:
 
 def _from_data_batch(batch, given: List[str], names: List[str]) -> _Raw:
     """By name where the iterator uses the network's names, else in order."""
-    items = batch.data if isinstance(batch.data, (list, tuple)) else [batch.data]
+    items = _sequence(batch.data)
     if len(given) == len(items) and set(names) <= set(given):
         items = dict(zip(given, items))
-    return _Raw(items, batch.pad or 0)
+    return _Raw(items, batch.pad or 0, _sequence(batch.label))
 
 
 def _from_iterable(data) -> Iterator[_Raw]:
@@ -181,11 +199,23 @@ def _from_iterable(data) -> Iterator[_Raw]:
     try:
         for item in data:
             if isinstance(item, mx.io.DataBatch):
-                yield _Raw(item.data if isinstance(item.data, (list, tuple)) else [item.data], item.pad or 0)
+                yield _Raw(_sequence(item.data), item.pad or 0, _sequence(item.label))
             else:
                 yield _Raw([item] if _is_array(item) else item)
     finally:
         reset()
+
+
+def _sequence(items) -> tuple:
+    """The data or the labels of a DataBatch: several, one or none."""
+    return () if items is None else tuple(items) if isinstance(items, (list, tuple)) else (items,)
+
+
+def _rest(items, names: List[str]) -> tuple:
+    """What a batch holds beside the network's inputs."""
+    if isinstance(items, Mapping):
+        return tuple(item for name, item in items.items() if name not in names)
+    return tuple(items[len(names) :])
 
 
 def _one_array_per_input(data: tuple, names: List[str]) -> tuple:

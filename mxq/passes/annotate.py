@@ -46,6 +46,34 @@ def annotate(
     return graph
 
 
+def leave_float(
+    graph: Graph, left: Mapping[str, str], *, mode: str = "smart", integer_inputs: Iterable[str] = ()
+) -> Graph:
+    """Returns a copy of the annotated `graph` without the units in `left`, and in mode 'smart' without those that no
+    longer pay next to them. Whatever stays int8 was int8 before, so a calibration of `graph` serves the result.
+
+    Args:
+        left: unit name -> why it stays float.
+        mode, integer_inputs: as for `annotate`.
+    """
+    graph = graph.copy()
+    reasons: Dict[str, str] = {}
+    kept = []
+    for unit in units(graph):
+        for node in unit.nodes:
+            del node.attrs[UNIT]
+        if unit.name not in left:
+            kept.append(unit)
+            continue
+        reasons.update((node.name, f"part of {unit.name!r}, which stays float") for node in unit.nodes)
+        reasons[unit.name] = left[unit.name]
+    for unit in _choose(graph, kept, mode, reasons, set(integer_inputs)):
+        for node in unit.nodes:
+            node.attrs[UNIT] = unit.name
+    graph.notes.update(reasons)
+    return graph
+
+
 def units(graph: Graph) -> List[Unit]:
     """The units that `annotate` marked, in topological order of their outputs."""
     groups: Dict[str, List[Node]] = {}

@@ -32,6 +32,7 @@ def quantize_params(
     granularity: Union[str, Mapping[str, str]] = "channel-wise",
     channel_means: Mapping[str, np.ndarray] = None,
     moments: Mapping[str, np.ndarray] = None,
+    rounded: Dict = None,
 ) -> Graph:
     """Returns a copy of the graph (after `insert_qdq`) whose units read quantized parameters.
 
@@ -41,8 +42,10 @@ def quantize_params(
         channel_means: tensor key -> mean per channel, for bias correction; layers without keep their biases.
         moments: layer -> second moments of its inputs (see mxq.calib.second_moments), for weights rounded so that
             errors cancel; layers without are rounded to nearest.
+        rounded: remembers those weights from one call to the next, for the same network in other selections of int8.
     """
     graph = graph.copy()
+    rounded = {} if rounded is None else rounded
     done: Dict[Tuple, Tuple[Value, np.ndarray, np.ndarray]] = {}
     for unit in units(graph):
         if unit.kind == COMPUTE:
@@ -53,7 +56,7 @@ def quantize_params(
             if mean is not None and _has_channels(graph, unit):
                 shift = functools.partial(_mean_shift, graph, unit, np.asarray(mean, np.float64))
             moment = (moments or {}).get(unit.name)
-            _quantize_unit(graph, unit.head, in_qparams(source), chosen, shift, moment, done)
+            _quantize_unit(graph, unit.head, in_qparams(source), chosen, shift, moment, done, rounded)
     graph.sort()
     graph.prune()
     return graph
@@ -76,6 +79,7 @@ def _quantize_unit(
     mean_shift: Optional[Callable],
     moment: Optional[np.ndarray],
     done: Dict,
+    rounded: Dict,
 ) -> None:
     weight_name = head.inputs[1].node.name
     weight = np.asarray(graph.params[weight_name], np.float32)
@@ -91,7 +95,9 @@ def _quantize_unit(
     if key not in done:
         quantized, scale = quantize_weight(weight, absmax)
         if moment is not None:
-            quantized = round_weight(weight, scale, moment)
+            if (head.name, *key) not in rounded:
+                rounded[(head.name, *key)] = round_weight(weight, scale, moment)
+            quantized = rounded[(head.name, *key)]
         weight_q = graph.add_param(f"{weight_name}_quantize", quantized)
         weight_scale = graph.add_param(f"{weight_name}_scale", scale)
         node = graph.add(
