@@ -15,8 +15,8 @@
 """
 
 from .adapters import BUILT_IN, as_metric
-from .check import check
-from .control import Control, Evaluation, control
+from .arguments import check
+from .controller import Control, Evaluation, control
 from .detection import Detection
 from .metrics import Metric
 

@@ -39,3 +39,6 @@ def check(options, calib_data) -> None:
     state = options.search_state
     if state is not None and not isinstance(state, (str, os.PathLike)):
         raise ConfigError(f"search_state={state!r}: give the path of a file")
+    folder = os.path.dirname(os.path.abspath(state)) if state is not None else None
+    if folder is not None and not os.path.isdir(folder):
+        raise ConfigError(f"search_state={state!r}: folder {folder!r} does not exist; create it first")
