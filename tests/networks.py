@@ -152,6 +152,20 @@ def inception() -> Network:
 
 
 @network
+def normalized() -> Network:
+    """LRN behind a pooling, behind a convolution, and behind one that others read too (AlexNet, GoogLeNet)."""
+    x = relu(conv(mx.sym.var("data"), "conv0", 6), "relu0")
+    x = mx.sym.Pooling(x, kernel=(3, 3), stride=(2, 2), pool_type="max", pooling_convention="full", name="pool0")
+    x = mx.sym.LRN(x, nsize=5, alpha=0.5, name="norm0")
+    x = mx.sym.LRN(relu(conv(x, "conv1", 7), "relu1"), nsize=3, alpha=0.8, beta=0.6, knorm=1, name="norm1")
+    x = mx.sym.Pooling(x, kernel=(2, 2), pool_type="max", name="pool1")
+    x = relu(conv(x, "conv2", 5), "relu2")
+    y = mx.sym.LRN(x, nsize=9, alpha=0.3, name="norm2")
+    x = mx.sym.Concat(conv(y, "conv3", 4), conv(x, "conv4", 4), dim=1, name="join")
+    return fill(head(x), {"data": (2, 3, 13, 13)})
+
+
+@network
 def squeeze_excite() -> Network:
     """A gate per channel through broadcast_mul, hard-swish written out."""
     x = bn(conv(mx.sym.var("data"), "conv0", 8, no_bias=True), "bn0")

@@ -8,7 +8,6 @@ from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence
 
 import numpy as np
 
-from ..calib.statistics import Statistics
 from ..calib.table import tensor_key
 from ..graph import Graph, Node, Value
 from ..ops import COMPUTE, Unit
@@ -110,7 +109,7 @@ class LayerMeter:
 
     def _measure(self, unit: Unit, key: str, known: Dict, rounded: Dict, exact: "_AsNumpy") -> None:
         meters, inputs = self._meters[unit.name], _inputs(unit)
-        as_float, as_int8 = {k: known[k] for k in inputs}, {k: rounded[k] for k in inputs}
+        as_float, as_int8 = {k: known[k] for k in inputs}, {k: rounded.get(k, known[k]) for k in inputs}
         both = self._parts[unit.name][0].run(as_int8)[0]
         meters.local.add(exact[key], both.asnumpy())
         if unit.kind == COMPUTE:
@@ -154,17 +153,13 @@ class LayerMeter:
             )
         return found
 
-    def tensors(self, calibrated: Optional[Statistics]) -> List[Tensor]:
-        """The tensors that become integers, in the network's order; `calibrated`: what calibration remembers."""
+    def tensors(self) -> List[Tensor]:
+        """The tensors that become integers, in the network's order."""
         readers: Dict[str, List[str]] = {}
         for unit in self._units:
             for key in dict.fromkeys(_inputs(unit)):
                 readers.setdefault(key, []).append(unit.name)
-        before = calibrated or {}
-        return [
-            meter.result(key, readers.get(key, ()), before[key] if key in before else None)
-            for key, meter in self._tensors.items()
-        ]
+        return [meter.result(key, readers.get(key, ())) for key, meter in self._tensors.items()]
 
     # -- which values ------------------------------------------------------------------------------------------------
 
@@ -227,9 +222,14 @@ def _source(dequantize: Node) -> Value:
     return dequantize.inputs[0].node.inputs[0]
 
 
+def _read(value: Value) -> Value:
+    """What a unit reads, without the pair; some units read float values, which have none."""
+    return _source(value.node) if _is_pair(value.node) else value
+
+
 def _inputs(unit: Unit) -> Sequence[str]:
     """Keys of the values that a unit of the graph with pairs reads."""
-    return [tensor_key(_source(value.node)) for value in unit.inputs]
+    return [tensor_key(_read(value)) for value in unit.inputs]
 
 
 def _without_pairs(qdq: Graph) -> Graph:

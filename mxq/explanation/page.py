@@ -122,9 +122,10 @@ def _layers(explanation) -> str:
 
 
 def _layer_row(layer: Layer, explanation, largest: float) -> str:
-    inputs = [explanation.tensor(name) for name in dict.fromkeys(layer.inputs)]
+    read = [explanation.tensor(name) for name in dict.fromkeys(layer.inputs)]
+    inputs = [tensor for tensor in read if tensor is not None]  # the rest is read as float
     links = ", ".join(f'<a href="#{_id(tensor.name)}">{escape(tensor.name)}</a>' for tensor in inputs)
-    beyond = max(tensor.saturated for tensor in inputs)
+    beyond = max((tensor.saturated for tensor in inputs), default=0.0)
     fused = ", ".join(name for name in layer.nodes if name != layer.name)
     share = ""
     if layer.share is not None:
@@ -165,15 +166,13 @@ def _tensor_figure(number: int, tensor: Tensor) -> str:
         how = f"{tensor.dtype}, scale {tensor.scale:.4g}" + (
             f", zero point {tensor.zero_point}" if tensor.zero_point else ""
         )
-    calibrated = f", in calibration {text.interval(tensor.calibrated)}" if tensor.calibrated else ""
     readers = ", ".join(tensor.readers[:4]) + (
         f" and {len(tensor.readers) - 4} more" if len(tensor.readers) > 4 else ""
     )
     return (
         f'<figure id="{_id(tensor.name)}" data-item data-order="{number}" data-sqnr="{_sortable(tensor.sqnr)}" '
         f'data-inside="{-tensor.saturated:.9f}"><h3>{escape(tensor.name)}</h3>{svg.histogram(tensor)}'
-        f"<figcaption>{how}; used {text.interval(tensor.used)}, seen {text.interval(tensor.seen)}"
-        f"{calibrated}; "
+        f"<figcaption>{how}; used {text.interval(tensor.used)}, seen {text.interval(tensor.seen)}; "
         f"{text.percent(tensor.saturated)} beyond; SQNR {text.decibels(tensor.sqnr, ' dB')}; "
         f"read by {escape(readers)}</figcaption></figure>"
     )

@@ -60,6 +60,8 @@ class OpSpec:
         inputs: ``(nodes, graph) -> values`` the activations in native order.
         lower: ``(lowering, unit)`` emits the native operator.
         runtime_range: whether it also works without calibration.
+        reads_float: whether it reads a float value as well, so that what a multiplying unit computes is not rounded
+            just for it.
         note: one line for the support table.
     """
 
@@ -72,6 +74,7 @@ class OpSpec:
     inputs: Callable[[List[Node], Graph], List[Value]]
     lower: Callable
     runtime_range: bool = False
+    reads_float: bool = False
     note: str = ""
 
     def kind_of(self, node: Node) -> str:

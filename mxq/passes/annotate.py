@@ -187,9 +187,13 @@ def _not_worth_it(unit: Unit, integers: Set[Key], consumed: Set[Key]) -> Optiona
 
 
 def quantized_values(graph: Graph) -> List[Value]:
-    """The values that hold integers: every activation that a unit reads. Each needs a range."""
+    """The values that hold integers: nearly every activation that a unit reads. Each needs a range."""
     seen: Dict[Key, Value] = {}
-    for unit in units(graph):
+    found = units(graph)
+    computed = {(id(u.output.node), u.output.index) for u in found if u.kind == COMPUTE}
+    for unit in found:
         for value in unit.inputs:
+            if unit.spec.reads_float and (id(value.node), value.index) in computed:
+                continue  # a multiplying unit writes float as readily
             seen.setdefault((id(value.node), value.index), value)
     return list(seen.values())

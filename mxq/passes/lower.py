@@ -44,6 +44,7 @@ class Lowering:
         self._ints: Dict[Tuple[int, int, str], Form] = {}
         self._alias: Dict[Key, Key] = {}  # output of a dequantize node -> output of its quantize node
         self._quantize_of: Dict[Key, Node] = {}  # value -> the quantize node that reads it
+        self._relaid: Dict[Tuple[int, int, str], Form] = {}  # float values in another layout
         self._copied: Dict[int, Node] = {}  # id of a node that stays float -> its copy
         self._by_id = {id(n): n for n in source.nodes}
         self._uses = source.uses()
@@ -97,6 +98,22 @@ class Lowering:
             node = self.emit("mxq_flatten", name or f"{value.node.name}_flatten", [form.value], {"layout": layout})
             self._ints[key] = self._like(form, node, "first", 2)
         return self._ints[key]
+
+    def is_float(self, value: Value) -> bool:
+        """Whether a unit reads the float value, with no quantize/dequantize pair before it."""
+        return value.node.op != DEQUANTIZE
+
+    def real(self, value: Value, layout: str, rank: int) -> Form:
+        """The float value in `layout`."""
+        form = self._float_form(value, rank)
+        if form.layout == layout or rank <= 2:
+            return replace(form, layout=layout, rank=rank)
+        key = _key(value) + (layout,)
+        if key not in self._relaid:
+            axes = permutation(rank, layout)
+            node = self.graph.add("transpose", f"{value.node.name}_{layout}", [form.value], {"axes": axes})
+            self._relaid[key] = Form(node.out(), layout, rank)
+        return self._relaid[key]
 
     # -- writing -------------------------------------------------------------------------------------------------
 
@@ -259,15 +276,21 @@ class Lowering:
         return replace(form, value=node.out(), layout=layout)
 
     def _as_float(self, value: Value) -> Value:
+        form = self._float_form(value)
+        if form.layout == "last":
+            key = _key(value) + ("first",)
+            if key not in self._relaid:
+                self._relaid[key] = Form(self._float_first(value, form), "first", form.rank)
+            form = self._relaid[key]
+        return form.value
+
+    def _float_form(self, value: Value, rank: int = None) -> Form:
+        """The float value in the layout that it was computed in."""
         key = _key(value)
         if key not in self._float:
             copy = self._copied.get(key[0])
-            self._float[key] = Form(copy.out(key[1]), "first") if copy else self._dequantize(value, self.q(value))
-        form = self._float[key]
-        if form.layout == "last":
-            form = Form(self._float_first(value, form), "first", form.rank)
-            self._float[key] = form
-        return form.value
+            self._float[key] = Form(copy.out(key[1]), "first", rank) if copy else self._dequantize(value, self.q(value))
+        return self._float[key]
 
     def _dequantize(self, value: Value, form: Form) -> Form:
         moves = form.layout == "last" and (form.rank is None or form.rank > 2)

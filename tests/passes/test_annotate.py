@@ -8,7 +8,7 @@ from mxq.graph import Graph
 from mxq.ops import UNIT
 from mxq.passes.annotate import annotate, quantized_values, units
 
-from ..networks import fill
+from ..networks import NETWORKS, fill
 
 
 def _graph(sym, **data_shapes):
@@ -90,6 +90,34 @@ def test_smart_leaves_the_border_float_and_full_does_not():
     smart = annotate(_graph(sym))
     assert set(_members(smart)) == {"a"} and "float" in smart.notes["end"]
     assert set(_members(annotate(_graph(sym), mode="full"))) == {"a", "end"}
+
+
+def test_lrn_reads_what_a_convolution_computes_without_rounding_it():
+    net = NETWORKS["normalized"]()
+    graph = annotate(_graph(net[0], **net[3]))
+    assert all(f"norm{i}" in _members(graph) for i in range(3))
+    keys = {repr(v) for v in quantized_values(graph)}
+    assert "relu1[0]" not in keys  # only norm1 reads it
+    assert {"pool0[0]", "relu2[0]", "norm0[0]", "norm1[0]", "norm2[0]"} <= keys
+
+
+@parameterized.expand(
+    [
+        ("even", dict(nsize=4), "odd"),
+        ("negative", dict(nsize=5, alpha=-1.0), "alpha -1.0"),
+        ("zero", dict(nsize=5, knorm=0.0), "knorm 0.0"),
+        ("steep", dict(nsize=5, beta=20.0), "beta 20.0"),
+    ]
+)
+def test_lrn_without_an_int8_form(_, attrs, reason):
+    x = mx.sym.LRN(_conv(mx.sym.var("data"), "a"), name="norm", **attrs)
+    assert reason in annotate(_graph(_conv(x, "b"))).notes["norm"]
+
+
+def test_lrn_at_the_border_stays_float():
+    x = mx.sym.LRN(mx.sym.var("data"), nsize=3, name="first")
+    graph = annotate(_graph(mx.sym.LRN(_conv(x, "a"), nsize=3, name="last"), data=(1, 3, 5, 5)))
+    assert set(_members(graph)) == {"a"} and "float" in graph.notes["first"] and "float" in graph.notes["last"]
 
 
 def test_without_calibration_only_what_needs_no_range():
