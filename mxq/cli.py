@@ -1,10 +1,11 @@
-"""The command line: ``python -m mxq info`` and ``python -m mxq support``."""
+"""The command line: ``python -m mxq`` with ``info``, ``support``, ``preflight`` or ``explain``."""
 
 import argparse
 import json
 import sys
 from typing import Any, Dict, List, Optional
 
+from .cli_network import add_commands
 from .errors import MXQError
 
 
@@ -18,13 +19,14 @@ def main(argv: Optional[List[str]] = None) -> int:
     support = commands.add_parser("support", help="which MXNet operators have an int8 form, as Markdown")
     support.add_argument("--write", metavar="FILE", help="renew the table between its markers in this file")
     support.set_defaults(run=_support)
+    add_commands(commands)
     args = parser.parse_args(argv)
     if args.command is None:
         parser.print_help()
         return 2
     try:
         return args.run(args)
-    except MXQError as error:
+    except (MXQError, OSError) as error:
         print(f"mxq: {error}", file=sys.stderr)
         return 1
 

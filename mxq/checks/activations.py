@@ -54,7 +54,7 @@ def activations(statistics: Statistics) -> List[Finding]:
         mean = tensor.channel_mean
         if mean is not None and tensor.min >= 0 and not mean.all():
             dead = int(np.count_nonzero(mean == 0))
-            found.append(dead_channels(key, dead, len(mean), f"are never active on {examples}"))
+            found.append(dead_channels(key, dead, len(mean), f"never active on {examples}"))
     return found
 
 

@@ -93,7 +93,7 @@ def _weight(node: Node, name: str, weight: np.ndarray) -> Iterator[Finding]:
         largest = np.abs(np.moveaxis(weight, axis, 0)).reshape(weight.shape[axis], -1).max(axis=1)
     dead = int((largest <= DEAD_BELOW * largest.max()).sum())
     if dead:
-        yield dead_channels(name, dead, len(largest), f"of {node.op} {node.name!r} have no weights to speak of")
+        yield dead_channels(name, dead, len(largest), f"of {node.op} {node.name!r} without weights to speak of")
 
 
 def dead_channels(name: str, dead: int, channels: int, told: str) -> Finding:

@@ -8,6 +8,7 @@ from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence
 
 import numpy as np
 
+from ..calib.statistics import Statistics
 from ..calib.table import tensor_key
 from ..graph import Graph, Node, Value
 from ..ops import COMPUTE, Unit
@@ -153,13 +154,17 @@ class LayerMeter:
             )
         return found
 
-    def tensors(self) -> List[Tensor]:
-        """The tensors that become integers, in the network's order."""
+    def tensors(self, calibrated: Optional[Statistics]) -> List[Tensor]:
+        """The tensors that become integers, in the network's order; `calibrated`: what calibration remembers."""
         readers: Dict[str, List[str]] = {}
         for unit in self._units:
             for key in dict.fromkeys(_inputs(unit)):
                 readers.setdefault(key, []).append(unit.name)
-        return [meter.result(key, readers.get(key, ())) for key, meter in self._tensors.items()]
+        before = calibrated or {}
+        return [
+            meter.result(key, readers.get(key, ()), before[key] if key in before else None)
+            for key, meter in self._tensors.items()
+        ]
 
     # -- which values ------------------------------------------------------------------------------------------------
 

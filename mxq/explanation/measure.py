@@ -112,7 +112,7 @@ def explain(
         outcome.outputs(),
         outcome.classes(),
         meter.layers(),
-        meter.tensors(),
+        meter.tensors(model.statistics),
         outcome.predictions(),
     )
     return Explanation(measured, model.report.nodes, model.findings, title=title)

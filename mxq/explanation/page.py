@@ -166,13 +166,15 @@ def _tensor_figure(number: int, tensor: Tensor) -> str:
         how = f"{tensor.dtype}, scale {tensor.scale:.4g}" + (
             f", zero point {tensor.zero_point}" if tensor.zero_point else ""
         )
+    calibrated = f", in calibration {text.interval(tensor.calibrated)}" if tensor.calibrated else ""
     readers = ", ".join(tensor.readers[:4]) + (
         f" and {len(tensor.readers) - 4} more" if len(tensor.readers) > 4 else ""
     )
     return (
         f'<figure id="{_id(tensor.name)}" data-item data-order="{number}" data-sqnr="{_sortable(tensor.sqnr)}" '
         f'data-inside="{-tensor.saturated:.9f}"><h3>{escape(tensor.name)}</h3>{svg.histogram(tensor)}'
-        f"<figcaption>{how}; used {text.interval(tensor.used)}, seen {text.interval(tensor.seen)}; "
+        f"<figcaption>{how}; used {text.interval(tensor.used)}, seen {text.interval(tensor.seen)}"
+        f"{calibrated}; "
         f"{text.percent(tensor.saturated)} beyond; SQNR {text.decibels(tensor.sqnr, ' dB')}; "
         f"read by {escape(readers)}</figcaption></figure>"
     )

@@ -20,6 +20,7 @@ class Tensor(NamedTuple):
         scale, zero_point: ``real = scale * (q - zero_point)``; None where the range is found at run time.
         used: the real numbers of the smallest and the largest integer; None like `scale`.
         seen: smallest and largest value of the float network on these examples.
+        calibrated: the same in calibration; None where there was none.
         saturated: share of values beyond `used`.
         sqnr: dB, the rounded tensor beside the float one.
         readers: the layers that read its integers.
@@ -32,6 +33,7 @@ class Tensor(NamedTuple):
     zero_point: Optional[int]
     used: Optional[Tuple[float, float]]
     seen: Tuple[float, float]
+    calibrated: Optional[Tuple[float, float]]
     saturated: float
     sqnr: float
     readers: Tuple[str, ...]

@@ -1,6 +1,6 @@
 """Per tensor that becomes integers: range used and seen, saturated share, rounding error, histogram."""
 
-from typing import Iterable, Tuple
+from typing import Iterable, Optional, Tuple
 
 import numpy as np
 
@@ -42,7 +42,8 @@ class TensorMeter:
         scale, zero_point, dtype = self._qparams
         return scale * (QMIN[dtype] - zero_point), scale * (QMAX[dtype] - zero_point)
 
-    def result(self, key: str, readers: Iterable[str]) -> Tensor:
+    def result(self, key: str, readers: Iterable[str], calibrated: Optional[TensorStatistics]) -> Tensor:
+        """The result; `calibrated`: what calibration remembers of this tensor."""
         known = self._qparams is not None
         return Tensor(
             key,
@@ -51,6 +52,7 @@ class TensorMeter:
             self._qparams.zero_point if known else None,
             self._used() if known else None,
             (float(self._statistics.min), float(self._statistics.max)),
+            None if calibrated is None else (float(calibrated.min), float(calibrated.max)),
             self._saturated / self._statistics.count,
             self._noise.db,
             tuple(readers),
