@@ -12,7 +12,7 @@ class Accuracy:
     """Counts hits of two networks on the same images, and how far their outputs are apart."""
 
     def __init__(self):
-        self.images = self.same = 0
+        self.images = self.same = self.lost = self.won = 0
         self.signal = self.noise = 0.0
         self.hits = np.zeros((2, 2), int)  # network (float, int8) x (top-1, top-5)
 
@@ -21,13 +21,22 @@ class Accuracy:
         self.same += int((floats.argmax(1) == integers.argmax(1)).sum())
         self.signal += float(np.square(floats, dtype=np.float64).sum())
         self.noise += float(np.square(floats - integers, dtype=np.float64).sum())
+        right = []
         for row, scores in enumerate((floats, integers)):
             best = np.argsort(-scores, axis=1)[:, :5] == np.asarray(labels).reshape(-1, 1)
             self.hits[row] += best[:, 0].sum(), best.any(axis=1).sum()
+            right.append(best[:, 0])
+        self.lost += int((right[0] & ~right[1]).sum())  # float was right and int8 is wrong
+        self.won += int((right[1] & ~right[0]).sum())
 
     def percent(self, network: int, top: int) -> float:
         """Top-1 or top-5 accuracy of the float (0) or int8 (1) network in percent."""
         return 100.0 * self.hits[network, {1: 0, 5: 1}[top]] / self.images
+
+    @property
+    def changed(self) -> int:
+        """On how many images the two networks choose different classes."""
+        return self.images - self.same
 
     @property
     def agreement(self) -> float:

@@ -14,7 +14,11 @@ from tests import realdata
 EXAMPLE = os.path.join(realdata.REPO, "example")
 sys.path[:0] = [EXAMPLE, os.path.join(EXAMPLE, "benchmark")]
 
+import accuracy  # noqa: E402
+import accuracy_page  # noqa: E402
 import engines  # noqa: E402
+import layer_page  # noqa: E402
+import layer_times  # noqa: E402
 import networks  # noqa: E402
 import processes  # noqa: E402
 import results  # noqa: E402
@@ -25,6 +29,7 @@ import measure  # noqa: E402
 
 _folder = tempfile.TemporaryDirectory()
 WORK = _folder.name
+PREPARED = processes.Prepared(WORK, 6, 1)  # shared: it starts a process for what it does not know yet
 
 
 def path(*names: str) -> str:
@@ -42,6 +47,7 @@ def setup_module():
     names = dict(zip(symbol.list_arguments(), shapes))
     weights = {n: mx.nd.array(random.randn(*s) * 0.1) for n, s in names.items() if n != "data"}
     mx.model.save_checkpoint(path("small", "float"), 0, symbol, weights, {})
+    np.save(path("labels.npy"), np.arange(6) % 5)
     np.save(path("images.npy"), random.randint(0, 256, (6, 3, 8, 8)).astype(np.uint8))
 
 
@@ -56,7 +62,9 @@ def small() -> dict:
         "std": [60.0] * 3,
         "calib": path("images.npy"),
         "val": path("images.npy"),
+        "labels": path("labels.npy"),
         "calib_images": 6,
+        "val_images": 6,
     }
 
 
@@ -101,7 +109,7 @@ def test_results_are_kept_and_measured_again_under_other_conditions():
 
 @parameterized.expand(["float", "mxq"])
 def test_an_engine_runs_in_a_process_of_its_own(engine):
-    prepared = processes.Prepared(WORK, 6, 1)
+    prepared = PREPARED
     found = prepared(engine, small())
     assert found["examples"] == (6 if engine == "mxq" else 0)
     assert engine == "float" or found["sqnr"] > 25, found
@@ -115,6 +123,66 @@ def test_an_engine_runs_in_a_process_of_its_own(engine):
         process.ask("predict", output=path("predicted.npy"), images=6)  # a whole batch and a half
         predicted = np.load(path("predicted.npy"))
         assert np.abs(predicted - expected(6)).max() < (1e-4 if engine == "float" else 0.1 * np.abs(expected(6)).max())
+
+
+def test_layers_of_both_networks_are_measured_and_joined():
+    prepared = PREPARED
+    rows = {row["name"]: row for row in layer_times.measure_layers(small(), prepared, 1, False)["rows"]}
+    assert rows["conv"]["macs"] == 8 * 8 * 4 * 3 * 9 and rows["fc"]["macs"] == 4 * 64 * 5
+    assert all(rows[name]["us"] > 0 and rows[name]["float_us"] > 0 for name in ("conv", "fc"))
+    assert rows["data_quantize"]["float_us"] is None
+    assert sum(row["float_us"] is not None for row in rows.values()) == 2, rows  # the ReLU is part of both convolutions
+
+
+def test_layers_are_joined_by_the_nodes_they_are_made_of():
+    floats = [
+        {"name": "fused0", "op": "_sg", "us": 10.0, "nodes": ["conv", "bn", "relu"]},
+        {"name": "add", "op": "elemwise_add", "us": 5.0, "nodes": ["add"]},
+        {"name": "drop", "op": "Dropout", "us": 1.0, "nodes": ["drop"]},
+    ]
+    integers = [
+        {"name": "q", "op": "mxq_quantize_v2", "us": 1.0, "macs": 0},
+        {"name": "conv", "op": "mxq_conv", "us": 3.0, "macs": 6000},
+    ]
+    rows = layer_times.join(floats, integers, {"conv": "conv", "add": "conv", "relu": "conv"})
+    assert [(row["name"], row["us"], row["float_us"]) for row in rows] == [
+        ("q", 1.0, None),
+        ("conv", 3.0, 15.0),
+        ("drop", 0.0, 1.0),
+    ]
+    summed = layer_page.by_operator(rows)
+    assert [row["name"] for row in summed] == ["mxq_conv", "mxq_quantize_v2", "Dropout"]
+    assert layer_page.cells(summed[0], 4.0, 4.0, lambda row: row["name"]) == [
+        *("mxq_conv", "3", "75.0", "2", "50", "15", "5.0")
+    ]
+    assert layer_times.middle([[{"us": 3.0}], [{"us": 1.0}], [{"us": 2.0}]]) == [{"us": 2.0}]
+
+
+def test_accuracy_is_scored_and_its_page_written():
+    prepared = PREPARED
+    about = {
+        "machine": "a machine",
+        "command": "python accuracy.py",
+        "calib_images": 6,
+        "engines": ["float", "mxq", "ort"],
+        "labels": {name: engines.ENGINES[name].label for name in ("float", "mxq", "ort")},
+        "versions": {"mxnet": "1.9.1"},
+        "networks": [{"name": "small", "label": "small"}],
+    }
+    kept = results.Results(path("accuracy.json"), about, fresh=True)
+    for engine in ("float", "mxq"):
+        kept.measured(f"small/{engine}", {}, lambda engine=engine: accuracy.score(engine, small(), prepared, 6))
+    right = (expected(6).argmax(1) == np.arange(6) % 5).mean() * 100
+    floats, integers = kept.get("small/float"), kept.get("small/mxq")
+    assert abs(floats["top1"] - right) < 1e-9 and floats["agreement"] == 100 and floats["sqnr"] is None
+    assert integers["images"] == 6 and integers["sqnr"] > 25 and integers["seconds"] > 0
+    kept.measured("small/ort", {}, lambda: {**integers, "sqnr": 20.0, "agreement": 50.0})
+    assert accuracy_page.best_peers(kept, "small") == {"agreement": ("ort", 50.0), "sqnr": ("ort", 20.0)}
+    accuracy_page.write(kept, path("docs", "accuracy.md"))
+    text = open(path("docs", "accuracy.md")).read()
+    assert "| small | MXNet float |" in text and "50.00 (ONNX Runtime, min-max)" in text and "same 6 others" in text
+    assert os.path.getsize(path("docs", "accuracy.png")) > 1000
+    assert "ONNX Runtime, min-max" in accuracy_page.summary(kept)
 
 
 def test_what_an_engine_raises_comes_back_and_it_goes_on():

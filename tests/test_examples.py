@@ -263,6 +263,7 @@ def test_accuracy_counts():
     assert [counted.percent(0, 1), counted.percent(1, 1)] == [50, 100]
     assert [counted.percent(0, 5), counted.percent(1, 5)] == [50, 100]
     assert counted.agreement == 50
+    assert (counted.changed, counted.lost, counted.won) == (1, 0, 1)
     np.testing.assert_allclose(counted.sqnr, 10 * np.log10((9 + 1 + 25 + 16 + 9 + 4 + 1) / 81))
 
 

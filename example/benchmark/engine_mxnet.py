@@ -1,5 +1,6 @@
 """MXNet in float, MXNet's own int8 (mxnet.contrib.quantization) and mxq."""
 
+import json
 import os
 import shutil
 
@@ -9,6 +10,7 @@ import mxnet as mx
 import numpy as np
 
 import mxq
+from mxq.ops import UNIT
 
 CALIBRATION_BATCH = 32
 
@@ -27,7 +29,10 @@ def prepare(network: dict, folder: str, images: np.ndarray, options: dict) -> No
         batches = [images[i : i + CALIBRATION_BATCH] for i in range(0, len(images), CALIBRATION_BATCH)]
         preset = {"preset": options["preset"]} if "preset" in options else {}
         files = network["float"] + "-symbol.json", network["float"] + "-0000.params"
-        mxq.quantize_model(*files, batches, **preset).save(prefix)
+        model = mxq.quantize_model(*files, batches, **preset)
+        model.save(prefix)
+        with open(os.path.join(folder, "units.json"), "w") as file:  # node of the float network -> int8 operator
+            json.dump({node.name: node.attrs[UNIT] for node in model.qdq.nodes if UNIT in node.attrs}, file)
     else:
         _contrib(network, prefix, images, options["calib_mode"])
 

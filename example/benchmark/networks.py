@@ -21,7 +21,7 @@ from tests import realdata
 
 _log = logging.getLogger(__name__)
 #: Version of what is written here: older work folders are made anew.
-FORMAT = 1
+FORMAT = 2
 RANDOM_IMAGES = 32
 #: The newest operator set that MXNet 1.9.1 exports.
 OPSET = 13
@@ -101,6 +101,7 @@ def make(name: str, work: str) -> dict:
             return network
     _log.warning("%s: writing the float network and its images to %s", name, folder)
     network = {"format": FORMAT, "name": name, "source": source, "folder": folder}
+    network["label"] = name if real else f"{name} (random weights)"
     network["float"] = os.path.join(folder, "float")
     network.update(_real(name, work) if real else _random(name, folder))
     symbol, arguments, auxiliary = realdata.load(name) if real else random_weights(SHAPES[name])

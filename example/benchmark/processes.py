@@ -20,6 +20,8 @@ from mxq.files import write_atomically
 _log = logging.getLogger(__name__)
 #: The engine that the others must agree with, and the one that shows that an exported network is right.
 REFERENCE, CHECKER = "float", "ort-float"
+#: Version of what engines write: older files are made anew.
+FORMAT = 2
 #: Images it is done on, and the signal-to-noise ratio in dB that float engines must reach.
 CHECKED, SAME_NETWORK = 4, 30.0
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -38,13 +40,23 @@ class Process:
         log: file that everything the libraries print is added to.
         processor: the one processor it is bound to, if any.
         priority: whether it goes before what else the machine does, where that is allowed.
+        environment: more variables for it.
     """
 
-    def __init__(self, engine: str, threads: int, log: str, processor: Optional[int] = None, *, priority: bool = False):
+    def __init__(
+        self,
+        engine: str,
+        threads: int,
+        log: str,
+        processor: Optional[int] = None,
+        *,
+        priority: bool = False,
+        environment: Optional[Dict[str, str]] = None,
+    ):
         self.engine = engine
         self.threads = threads
         self._log = open(log, "a")
-        environment = dict(os.environ, OMP_NUM_THREADS=str(threads), PYTHONWARNINGS="ignore")
+        variables = {"OMP_NUM_THREADS": str(threads), "PYTHONWARNINGS": "ignore", **(environment or {})}
         command = [ENGINES[engine].python(sys.executable), os.path.join(HERE, "worker.py"), engine]
         if processor is not None:
             command = ["taskset", "-c", str(processor), *command]
@@ -53,7 +65,7 @@ class Process:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
-            env=environment,
+            env={**os.environ, **variables},
             universal_newlines=True,
             start_new_session=True,  # Linux shares processors out between sessions before it looks at processes
         )
@@ -159,12 +171,12 @@ class Prepared:
         engine = ENGINES[engine].prepared or engine
         examples = min(self.examples, network["calib_images"]) if ENGINES[engine].bits == 8 else 0
         folder = os.path.join(network["folder"], f"{engine}-{examples}")
-        wanted = {"engine": self.versions(engine), "options": ENGINES[engine].options}
+        wanted = {"format": FORMAT, "engine": self.versions(engine), "options": ENGINES[engine].options}
         note = os.path.join(folder, "prepared.json")
         if os.path.exists(note):
             with open(note) as file:
                 found = json.load(file)
-            if all(found[key] == value for key, value in wanted.items()):
+            if all(found.get(key) == value for key, value in wanted.items()):
                 return found
         if ENGINES[engine].packages:
             network = dict(network, onnx=self._exported(network))

@@ -41,8 +41,11 @@ class Results:
             return entry["value"]
         value = json.loads(json.dumps(measure()))
         self._entries[key] = {"conditions": conditions, "value": value}
-        write_atomically(self.path, self._write)
+        self.save()
         return value
+
+    def save(self) -> None:
+        write_atomically(self.path, self._write)
 
     def _write(self, path: str) -> None:
         with open(path, "w") as file:

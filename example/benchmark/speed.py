@@ -14,16 +14,19 @@ import logging
 import os
 import sys
 import time
-from typing import Dict, List, NamedTuple, Optional
+from typing import Dict, List, NamedTuple
 
 os.environ.setdefault("MXNET_SUBGRAPH_VERBOSE", "0")
 HERE = os.path.dirname(os.path.abspath(__file__))
 REPO = os.path.dirname(os.path.dirname(HERE))
 sys.path[:0] = [HERE, os.path.dirname(HERE), REPO]
 
+import command_line  # noqa: E402
+import layer_page  # noqa: E402
+import layer_times  # noqa: E402
 import networks  # noqa: E402
 import speed_page  # noqa: E402
-from engines import ENGINES, missing  # noqa: E402
+from engines import ENGINES  # noqa: E402
 from processes import EngineError, Prepared, Process, size_of  # noqa: E402
 from results import Results  # noqa: E402
 
@@ -134,36 +137,24 @@ def scenarios(options) -> List[Scenario]:
     return found
 
 
-def usable(engines: List[str]) -> List[str]:
-    """The engines that are installed; says why for each of the others."""
-    found = []
-    for engine in engines:
-        reason = missing(engine)
-        if reason:
-            print(f"skipped {engine}: {reason}", flush=True)
-        else:
-            found.append(engine)
-    return found
-
-
 def run(options) -> Results:
     prepared = Prepared(options.work, options.calib_images, max(options.threads))
-    engines = usable(options.engines)
+    engines = command_line.usable(options.engines)
     about = {
         "machine": measure.machine(max(options.threads)),
-        "command": " ".join(["python", os.path.relpath(os.path.abspath(sys.argv[0]), REPO), *sys.argv[1:]]),
+        "command": command_line.command(),
         "rounds": options.rounds,
         "seconds": options.seconds,
         "engines": engines,
         "labels": {engine: ENGINES[engine].label for engine in engines},
         "versions": {key: value for engine in engines for key, value in prepared.versions(engine).items()},
         "networks": [],
-        "scenarios": [],
+        "scenarios": [str(scenario) for scenario in scenarios(options)],
     }
     results = Results(options.json, about, fresh=options.fresh)
     began = time.time()
-    descriptions = list(filter(None, (described(name, options.work) for name in options.networks)))
-    about["networks"] = [{"name": n["name"], "label": label_of(n)} for n in descriptions]
+    descriptions = command_line.networks_of(options)
+    about["networks"] = [{"name": n["name"], "label": n["label"]} for n in descriptions]
     conditions = {key: about[key] for key in ("machine", "rounds", "seconds", "versions", "engines")}
     for (threads, processes), group in itertools.groupby(scenarios(options), lambda s: (s.threads, s.processes)):
         group = list(group)
@@ -173,27 +164,16 @@ def run(options) -> Results:
                     continue
                 measuring = functools.partial(play, engines, network, scenario.batch, players, options)
                 found = results.measured(f"{network['name']}/{scenario}", conditions, measuring)
-                print(f"\n{label_of(network)}, {scenario} ({time.time() - began:.0f} s)", flush=True)
+                print(f"\n{network['label']}, {scenario} ({time.time() - began:.0f} s)", flush=True)
                 print(speed_page.scenario_table(found, about["labels"]), flush=True)
-        about["scenarios"] += map(str, group)
     for network in descriptions if options.starts else []:
         measure_starts(network, [e for e in STARTED if e in engines], results, prepared, options)
-        print(f"\n{label_of(network)} ({time.time() - began:.0f} s)", flush=True)
+        print(f"\n{network['label']} ({time.time() - began:.0f} s)", flush=True)
         print(speed_page.start_table(results, network["name"], about["labels"]), flush=True)
+    if options.layers and "mxq" in engines:
+        measure_layers(descriptions, results, prepared, options)
+    results.save()
     return results
-
-
-def described(name: str, work: str) -> Optional[dict]:
-    """The network, or None where what it comes from is not installed."""
-    try:
-        return networks.make(name, work)
-    except LookupError as error:
-        print(f"skipped {name}: {error}", flush=True)
-        return None
-
-
-def label_of(network: dict) -> str:
-    return network["name"] if network["source"] else f"{network['name']} (random weights)"
 
 
 def measure_starts(network: dict, engines: List[str], results: Results, prepared: Prepared, options) -> None:
@@ -207,6 +187,19 @@ def measure_starts(network: dict, engines: List[str], results: Results, prepared
             _log.warning("%s", error)
 
 
+def measure_layers(descriptions: List[dict], results: Results, prepared: Prepared, options) -> None:
+    conditions = {"versions": prepared.versions("mxq"), "machine": results.about["machine"], "times": options.layers}
+    results.measured("peak", conditions, functools.partial(layer_times.measure_peak, prepared, options.priority))
+    for network in descriptions:
+        measuring = functools.partial(layer_times.measure_layers, network, prepared, options.layers, options.priority)
+        try:
+            results.measured(f"{network['name']}/layers", conditions, measuring)
+        except EngineError as error:
+            _log.warning("%s", error)
+            continue
+        print(f"\n{network['label']}\n{layer_page.summary(results, network['name'])}", flush=True)
+
+
 def main(arguments: List[str] = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--networks", nargs="+", choices=list(networks.SHAPES), default=list(networks.SHAPES))
@@ -215,27 +208,19 @@ def main(arguments: List[str] = None) -> None:
     parser.add_argument("--threads", nargs="+", type=int, default=[2, 1])
     parser.add_argument("--processes", type=int, default=2, help="processes of one thread each; 1: leave that out")
     parser.add_argument("--all", action="store_true", help="every batch with every number of threads and processes")
-    parser.add_argument("--quick", action="store_true", help="batch 1, all threads, three rounds, no starts: minutes")
+    parser.add_argument("--quick", action="store_true", help="batch 1, all threads, three rounds, no more: minutes")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=0.3, help="length of a turn (default %(default)s)")
     parser.add_argument("--starts", type=int, default=3, help="times each engine is started (default %(default)s)")
+    parser.add_argument("--layers", type=int, default=3, help="times single layers are measured (default %(default)s)")
     parser.add_argument("--priority", action="store_true", help="go before other programs, as far as the system allows")
     parser.add_argument("--calib-images", type=int, default=32, help="images to calibrate with (default %(default)s)")
-    parser.add_argument("--data", help="folder with models/ and images/ (default: $MXQ_DATA, ../shared/data)")
-    parser.add_argument("--work", default=os.path.join(REPO, "build", "benchmark"), help="networks are kept here")
-    parser.add_argument("--json", help="measurements (default: speed.json in the work folder)")
-    parser.add_argument("--fresh", action="store_true", help="measure again what the JSON file has")
-    parser.add_argument("--page", help="write a page of results to this Markdown file, and a picture beside it")
+    command_line.add_options(parser)
     options = parser.parse_args(arguments)
     if options.quick:
         options.batches, options.threads = options.batches[:1], [max(options.threads)]
-        options.rounds, options.starts, options.processes = min(options.rounds, 3), 0, 1
-    if options.data:
-        os.environ["MXQ_DATA"] = options.data
-    options.work = os.path.abspath(options.work)
-    options.json = options.json or os.path.join(options.work, "speed.json")
-    os.makedirs(options.work, exist_ok=True)
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+        options.rounds, options.starts, options.layers, options.processes = min(options.rounds, 3), 0, 0, 1
+    command_line.settle(options, "speed-quick.json" if options.quick else "speed.json")
     results = run(options)
     print("\n" + speed_page.summary(results))
     if options.page:

@@ -3,11 +3,12 @@
 import os
 from typing import Dict, List, Optional, Tuple
 
+import layer_page
+import markdown
 from engines import ENGINES
 from results import Results
 
 import measure
-from mxq.files import write_atomically
 
 START_COLUMNS = (
     ("import, s", "import_s", "{:.2f}"),
@@ -104,19 +105,12 @@ def summary(results: Results) -> str:
     return "\n\n".join(parts)
 
 
-def markdown(header: List[str], rows: List[List[str]]) -> str:
-    """A Markdown table."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
 def page(results: Results, picture: Optional[str]) -> str:
     """The page of results."""
     about = results.about
-    versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items() if name != "content")
     parts = [
         "# Speed",
-        f"`{about['command']}` on {about['machine']}; {versions}.",
+        f"`{about['command']}` on {about['machine']}; {markdown.versions(about['versions'])}.",
         f"Every engine runs in a process of its own and takes a turn of {about['seconds']} s in each of "
         f"{about['rounds']} rounds, with a warm-up at the start of every turn. Numbers are times as a multiple of "
         "mxq's in the same round: median (quartiles). Above 1, mxq is faster. Milliseconds are for a batch; of several "
@@ -127,8 +121,9 @@ def page(results: Results, picture: Optional[str]) -> str:
     for scenario in about["scenarios"]:
         header, rows, advantages = _scenario_rows(results, scenario)
         if rows:
-            parts += [f"## {scenario[0].upper()}{scenario[1:]}", markdown(header, rows)]
+            parts += [f"## {scenario[0].upper()}{scenario[1:]}", markdown.table(header, rows)]
             parts += [_advantage(advantages)] if advantages else []
+    parts += layer_page.sections(results, about["scenarios"][0])
     parts += _starts(results)
     failures = _failures(results)
     if failures:
@@ -148,7 +143,7 @@ def _starts(results: Results) -> List[str]:
         "## From files to the first result",
         "Batch 1 in a new process. *First result* includes loading; *resident* is what loading and one inference add "
         "to the memory of the process, *peak* the highest of it, *process* the highest of the whole process.",
-        markdown(["network", "engine", *(name for name, _, _ in START_COLUMNS)], rows),
+        markdown.table(["network", "engine", *(name for name, _, _ in START_COLUMNS)], rows),
     ]
 
 
@@ -200,17 +195,7 @@ def draw(results: Results, path: str) -> None:
 
 
 def write(results: Results, path: str) -> None:
-    """Writes the page, and its picture beside it where matplotlib is installed."""
-    picture = os.path.splitext(path)[0] + ".png"
-    os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
-    try:
-        draw(results, picture)
-    except ImportError:
-        picture = None
-    text = page(results, picture and os.path.basename(picture))
-
-    def put(temporary: str) -> None:
-        with open(temporary, "w") as file:
-            file.write(text)
-
-    write_atomically(path, put)
+    """Writes the page, its picture and, where they were measured, a page of single layers."""
+    markdown.write(path, lambda picture: page(results, picture), lambda picture: draw(results, picture))
+    if results.get("peak"):
+        markdown.write_text(os.path.splitext(path)[0] + "-layers.md", layer_page.page(results))

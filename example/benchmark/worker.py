@@ -9,6 +9,8 @@ Every request is answered with one line of JSON. What libraries print goes to st
     {"do": "load", "network": {...}, "folder": f, "batch": b, "threads": t}
                                                                     {"load": s, "first": s, memory}
     {"do": "turn", "seconds": s}                                    {"median": s, "mean": s} of a batch
+    {"do": "layers", "network": {...}, "folder": f}                 {"rows": [...]}, see layers.py
+    {"do": "peak"}                                                  {"gmacs": g} of the quickest int8 convolution
     {"do": "predict", "output": file.npy, "images": n}              {"seconds": s}
     {"do": "outputs", "output": file.npz}                           {} all outputs for the images it was loaded with
     {"do": "quit"}
@@ -81,6 +83,19 @@ class Worker:
         first = time.perf_counter()
         after = memory()
         return {"load": loaded - start, "first": first - start, "before": before, "after": after}
+
+    def layers(self, network: dict, folder: str) -> dict:
+        """Times of single layers of the engine's files; MXNet's engines only."""
+        import layers
+
+        images = pixels.normalized(network, "calib", 1)
+        measured = layers.of_float if self.engine.bits == 32 else layers.of_int8
+        return {"rows": measured(os.path.join(folder, "model"), images)}
+
+    def peak(self) -> dict:
+        import layers
+
+        return {"gmacs": layers.int8_peak()}
 
     def turn(self, seconds: float) -> dict:
         times = measure.turn(self.runner.step, seconds, least=1)

@@ -1,0 +1,128 @@
+"""Measures how close each toolkit's int8 networks stay to float, on the same images.
+
+    python example/benchmark/accuracy.py [--quick] [--networks N ...] [--engines E ...] [--page FILE]
+
+All engines calibrate with the same images and are scored on the same others, in the form that is saved and loaded
+again. Every row is kept in the JSON file: a run that was ended goes on where it was, and a new version of one engine is
+measured without the others.
+"""
+
+import argparse
+import functools
+import os
+import sys
+import time
+from typing import List
+
+os.environ.setdefault("MXNET_SUBGRAPH_VERBOSE", "0")
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [HERE, os.path.dirname(HERE), os.path.dirname(os.path.dirname(HERE))]
+
+import accuracy_page  # noqa: E402
+import command_line  # noqa: E402
+import numpy as np  # noqa: E402
+import pixels  # noqa: E402
+from engines import ENGINES  # noqa: E402
+from processes import REFERENCE, EngineError, Prepared, Process  # noqa: E402
+from results import Results  # noqa: E402
+
+import measure  # noqa: E402
+from tests import realdata  # noqa: E402
+
+BATCH = 20
+DEFAULT_ENGINES = (
+    "mxq mxq-best contrib contrib-entropy ort ort-percentile openvino openvino-performance"  # float is always there
+).split()
+QUICK_ENGINES = "mxq contrib ort openvino".split()
+QUICK_IMAGES = 300
+
+
+def predictions(engine: str, network: dict, prepared: Prepared, images: int) -> np.ndarray:
+    """Outputs of an engine for the first evaluation images; kept beside its files."""
+    folder = prepared(engine, network)["folder"]
+    path = os.path.join(folder, f"predicted-{images}.npy")
+    if not os.path.exists(path):
+        making = os.path.join(folder, "predicted-new.npy")
+        with Process(engine, prepared.threads, prepared.log(engine)) as process:
+            process.load(network, folder, BATCH)
+            process.ask("predict", output=making, images=images)
+        os.replace(making, path)
+    return np.load(path)
+
+
+def score(engine: str, network: dict, prepared: Prepared, images: int) -> dict:
+    """A row of the table."""
+    outputs = predictions(engine, network, prepared, images)
+    counted = measure.Accuracy()
+    counted.update(pixels.labels(network)[:images], predictions(REFERENCE, network, prepared, images), outputs)
+    return {
+        "images": counted.images,
+        "top1": counted.percent(1, 1),
+        "top5": counted.percent(1, 5),
+        "agreement": counted.agreement,
+        "changed": counted.changed,
+        "lost": counted.lost,
+        "won": counted.won,
+        "sqnr": None if engine == REFERENCE else counted.sqnr,
+        "seconds": None if engine == REFERENCE else prepared(engine, network)["seconds"],
+    }
+
+
+def run(options) -> Results:
+    prepared = Prepared(options.work, options.calib_images, options.threads)
+    engines = [REFERENCE, *(e for e in command_line.usable(options.engines) if e != REFERENCE)]
+    about = {
+        "machine": measure.machine(options.threads),
+        "command": command_line.command(),
+        "calib_images": options.calib_images,
+        "images": options.images,
+        "engines": engines,
+        "labels": {engine: ENGINES[engine].label for engine in engines},
+        "versions": {key: value for engine in engines for key, value in prepared.versions(engine).items()},
+        "networks": [],
+    }
+    results = Results(options.json, about, fresh=options.fresh)
+    began = time.time()
+    for network in command_line.networks_of(options):
+        about["networks"].append({"name": network["name"], "label": network["label"]})
+        images = min(options.images, network["val_images"])
+        for engine in engines:
+            conditions = {"engine": prepared.versions(engine), "options": ENGINES[engine].options, "images": images}
+            conditions["calib_images"] = options.calib_images
+            measuring = functools.partial(score, engine, network, prepared, images)
+            try:
+                found = results.measured(f"{network['name']}/{engine}", conditions, measuring)
+            except EngineError as error:
+                print(f"skipped {error}", flush=True)
+                continue
+            print(f"[{time.time() - began:.0f} s] {accuracy_page.line(network, engine, found)}", flush=True)
+    results.save()
+    return results
+
+
+def main(arguments: List[str] = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    known = list(realdata.NETWORKS)
+    eight_bits = [name for name, engine in ENGINES.items() if engine.prepared is None]
+    parser.add_argument("--networks", nargs="+", choices=known, default=known)
+    parser.add_argument("--engines", nargs="+", choices=eight_bits, help="default: all int8 engines")
+    parser.add_argument("--quick", action="store_true", help=f"{QUICK_IMAGES} images, only quick calibrations")
+    parser.add_argument("--images", type=int, help="images to score (default: all)")
+    parser.add_argument("--calib-images", type=int, default=256, help="images to calibrate with (default %(default)s)")
+    parser.add_argument("--threads", type=int, default=min(2, os.cpu_count() or 1))
+    command_line.add_options(parser)
+    options = parser.parse_args(arguments)
+    options.images = options.images or (QUICK_IMAGES if options.quick else sys.maxsize)
+    options.engines = options.engines or (QUICK_ENGINES if options.quick else DEFAULT_ENGINES)
+    command_line.settle(options, "accuracy-quick.json" if options.quick else "accuracy.json")
+    if not (realdata.models_dir() and realdata.images_dir()):
+        parser.error("accuracy needs a folder with models/ and images/; name one with --data or MXQ_DATA")
+    results = run(options)
+    print("\n" + accuracy_page.summary(results))
+    if options.page:
+        accuracy_page.write(results, options.page)
+        print(f"wrote {options.page}")
+
+
+if __name__ == "__main__":
+    main()
