@@ -16,15 +16,11 @@ class Scratch {
   void reset();
 
  private:
-  static constexpr size_t kKeep = size_t{64} << 20;
-  struct Free {
-    void operator()(char* p) const;
-  };
+  static constexpr size_t kKeep = size_t{256} << 20;
   struct Block {
-    std::unique_ptr<char, Free> data;
+    std::shared_ptr<char> data;
     size_t size = 0;
   };
-  static Block allocate(size_t bytes);
   std::vector<Block> blocks_;
   size_t used_ = 0;   // of the last block
   size_t total_ = 0;  // asked for since reset()

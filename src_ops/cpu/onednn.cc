@@ -3,6 +3,7 @@
 #include <mutex>
 
 #include "../core/check.h"
+#include "../core/huge_pages.h"
 #include "isa.h"
 #include "output_stage.h"
 #include "packed_weights.h"
@@ -12,6 +13,7 @@ namespace onednn {
 namespace {
 
 struct OnednnPacked : Packed {
+  std::shared_ptr<char> memory;            // of the weights
   dnnl::memory weights, multiplier, bias;  // the last two point into terms
 };
 
@@ -82,7 +84,8 @@ class OnednnLinear : public Kernel {
     auto packed = std::make_shared<OnednnPacked>();
     describe_packed(stage_, params, linear_.weights.get_size(), packed.get());
     dnnl::memory plain(linear_.weights_plain, engine(), params.weight->data);
-    packed->weights = dnnl::memory(linear_.weights, engine());
+    packed->memory = allocate_shared(linear_.weights.get_size());
+    packed->weights = dnnl::memory(linear_.weights, engine(), packed->memory.get());
     dnnl::reorder(plain, packed->weights).execute(stream(), plain, packed->weights);
     stream().wait();
     if (!packed->terms.multiplier.empty()) {
