@@ -53,6 +53,8 @@ KernelPtr ref_linear(const Op& op, const std::vector<TensorType>& in, const std:
                      std::string* why_not);
 KernelPtr cpu_linear_avx(const Op& op, const std::vector<TensorType>& in, const std::vector<TensorType>& out,
                          std::string* why_not);
+KernelPtr cpu_depthwise_vnni(const Op& op, const std::vector<TensorType>& in, const std::vector<TensorType>& out,
+                             std::string* why_not);
 KernelPtr cpu_conv_onednn(const Op& op, const std::vector<TensorType>& in, const std::vector<TensorType>& out,
                           std::string* why_not);
 

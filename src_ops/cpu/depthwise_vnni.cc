@@ -1,0 +1,308 @@
+// One instruction multiplies and adds four bytes, so the three taps of a kernel row (and a zero) are brought beside
+// each other. Pixels and channels run together: 64 neighbouring bytes of a row are 64 outputs, whatever the number of
+// channels, and the weights repeat with the least common multiple of channels and 64. Bytes that were brought together
+// serve every output row they belong to; the order in which registers hold them is undone by packing the results.
+// Depthwise 3x3, stride 1 or 2.
+#include "../ops/conv.h"
+
+// GCC 12 takes the deliberately undefined registers of its own header for a mistake.
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#include <immintrin.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numeric>
+
+#include "isa.h"
+#include "packed_weights.h"
+#include "parallel.h"
+
+#define MXQ_VNNI __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")))
+
+namespace mxq {
+namespace {
+
+constexpr int64_t kLanes = 64;
+
+// What 64 neighbouring outputs need, in the order of four registers of 16.
+struct alignas(64) Block {
+  int8_t weights[3][4][kLanes];  // of a kernel row: three taps and zero for each output
+  int32_t start[4][16];          // what the data's offset adds, taken off
+  float multiplier[4][16];
+  float bias[4][16];
+};
+
+struct VnniPacked : Packed {
+  bool fits;  // no value leaves int32 before it is clamped
+  std::vector<Block> blocks;
+};
+
+// The output that element `i` of register `k` belongs to, of 64: how unpacking bytes and words leaves them.
+int64_t output_of(int64_t k, int64_t i) { return i / 4 * 16 + 4 * k + i % 4; }
+
+// Whether no value leaves int32 before it is clamped.
+bool fits(const Packed& packed) {
+  float largest = 0;
+  for (size_t c = 0; c < packed.terms.multiplier.size(); ++c) {
+    largest = std::max(largest, 9 * 255 * 128 * packed.terms.multiplier[c] + std::fabs(packed.terms.bias[c]));
+  }
+  return largest < 1e9f;
+}
+
+std::shared_ptr<Packed> pack(const ConvGeometry& g, const OutputStage& stage, const LayerParams& params, int offset) {
+  auto packed = std::make_shared<VnniPacked>();
+  const int64_t count = g.out_c / std::gcd(g.out_c, kLanes);
+  describe_packed(stage, params, count * sizeof(Block), packed.get());
+  packed->fits = fits(*packed);
+  packed->blocks.resize(count);
+  const int8_t* w = params.weight->as<const int8_t>();
+  for (int64_t b = 0; b < count; ++b) {
+    Block& block = packed->blocks[b];
+    for (int64_t k = 0; k < 4; ++k) {
+      for (int64_t i = 0; i < 16; ++i) {
+        const int64_t c = (b * kLanes + output_of(k, i)) % g.out_c;
+        int sum = 0;
+        for (int64_t row = 0; row < 3; ++row) {
+          for (int64_t tap = 0; tap < 3; ++tap) {
+            const int8_t value = w[c * 9 + row * 3 + tap];
+            block.weights[row][k][4 * i + tap] = value;
+            sum += value;
+          }
+          block.weights[row][k][4 * i + 3] = 0;
+        }
+        block.start[k][i] = -offset * sum;
+        block.multiplier[k][i] = packed->terms.multiplier[c];
+        block.bias[k][i] = packed->terms.bias[c];
+      }
+    }
+  }
+  return packed;
+}
+
+// The output stage with the activation's bounds on bytes: rounding keeps order, so clamping before and after it gives
+// the same.
+struct Stage {
+  float zero_point;
+  uint8_t low, high;
+};
+
+Stage stage_of(const OutputStage& s) {
+  constexpr float kInf = std::numeric_limits<float>::infinity();
+  const float low = s.act == Act::kRelu ? 0.0f : s.act == Act::kClip ? s.act_alpha : -kInf;
+  const float high = s.act == Act::kClip ? s.act_beta : kInf;
+  auto byte = [&s](float t) {
+    return static_cast<uint8_t>(round_clamp(t, s.out_zero_point, qmin(s.out_type), qmax(s.out_type)));
+  };
+  return {static_cast<float>(s.out_zero_point), byte(low), byte(high)};
+}
+
+// A row of the input with its padding, or for stride 2 its even and its odd pixels: three rows of bytes, the taps.
+struct Row {
+  const uint8_t* tap[3];
+};
+
+using Loop = void (*)(const Row* rows, uint8_t* const* out, int64_t n, const Block* blocks, int64_t count,
+                      const Stage& stage);
+
+// kRows output rows at once; kStride is that of rows.
+template <int kRows, int kStride, bool kSigned, bool kZeroPoint>
+MXQ_VNNI void loop(const Row* rows, uint8_t* const* out, int64_t n, const Block* blocks, int64_t count,
+                   const Stage& s) {
+  constexpr int kInRows = (kRows - 1) * kStride + 3;
+  const __m512 zero = _mm512_set1_ps(s.zero_point);
+  const __m512i low = _mm512_set1_epi8(static_cast<char>(s.low)), high = _mm512_set1_epi8(static_cast<char>(s.high));
+  int64_t b = 0;
+  for (int64_t j = 0; j < n; j += kLanes) {
+    const Block& block = blocks[b];
+    b = b + 1 == count ? 0 : b + 1;
+    __m512i acc[kRows][4];
+#pragma GCC unroll 4
+    for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 4
+      for (int k = 0; k < 4; ++k) acc[r][k] = _mm512_load_si512(block.start[k]);
+    }
+#pragma GCC unroll 8
+    for (int i = 0; i < kInRows; ++i) {
+      const __m512i x = _mm512_loadu_si512(rows[i].tap[0] + j), y = _mm512_loadu_si512(rows[i].tap[1] + j);
+      const __m512i z = _mm512_loadu_si512(rows[i].tap[2] + j), none = _mm512_setzero_si512();
+      const __m512i xy_low = _mm512_unpacklo_epi8(x, y), xy_high = _mm512_unpackhi_epi8(x, y);
+      const __m512i z_low = _mm512_unpacklo_epi8(z, none), z_high = _mm512_unpackhi_epi8(z, none);
+      const __m512i taps[4] = {_mm512_unpacklo_epi16(xy_low, z_low), _mm512_unpackhi_epi16(xy_low, z_low),
+                               _mm512_unpacklo_epi16(xy_high, z_high), _mm512_unpackhi_epi16(xy_high, z_high)};
+#pragma GCC unroll 4
+      for (int r = 0; r < kRows; ++r) {
+        const int row = i - r * kStride;  // of the kernel
+        if (row < 0 || row > 2) continue;
+#pragma GCC unroll 4
+        for (int k = 0; k < 4; ++k) {
+          acc[r][k] = _mm512_dpbusd_epi32(acc[r][k], taps[k], _mm512_load_si512(block.weights[row][k]));
+        }
+      }
+    }
+    const __mmask64 live = n - j >= kLanes ? ~uint64_t{0} : (uint64_t{1} << (n - j)) - 1;
+#pragma GCC unroll 4
+    for (int r = 0; r < kRows; ++r) {
+      __m512i q[4];
+#pragma GCC unroll 4
+      for (int k = 0; k < 4; ++k) {
+        __m512 t = _mm512_mul_ps(_mm512_cvtepi32_ps(acc[r][k]), _mm512_load_ps(block.multiplier[k]));
+        t = _mm512_add_ps(t, _mm512_load_ps(block.bias[k]));
+        if (kZeroPoint) t = _mm512_add_ps(t, zero);
+        q[k] = _mm512_cvt_roundps_epi32(t, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+      }
+      const __m512i first = _mm512_packs_epi32(q[0], q[1]), second = _mm512_packs_epi32(q[2], q[3]);
+      __m512i bytes;
+      if (kSigned) {
+        bytes = _mm512_min_epi8(_mm512_max_epi8(_mm512_packs_epi16(first, second), low), high);
+      } else {
+        bytes = _mm512_min_epu8(_mm512_max_epu8(_mm512_packus_epi16(first, second), low), high);
+      }
+      _mm512_mask_storeu_epi8(out[r] + j, live, bytes);
+    }
+  }
+}
+
+template <int kRows, int kStride>
+Loop choose(bool is_signed, bool zero_point) {
+  if (is_signed) return zero_point ? loop<kRows, kStride, true, true> : loop<kRows, kStride, true, false>;
+  return zero_point ? loop<kRows, kStride, false, true> : loop<kRows, kStride, false, false>;
+}
+
+// The rows of one thread, made when they are first asked for and kept for the next group of output rows.
+class Rows {
+ public:
+  Rows(const ConvGeometry& g, uint8_t flip, uint8_t padding) : g_(g), flip_(flip), padding_(padding) {
+    width_ = (g.out_w - 1) * g.stride_w + 3;
+    half_ = (width_ + 1) / 2 * g.in_c + kLanes;
+    bytes_ = 2 * half_ + kLanes;
+    memory_.assign((kSlots + 1) * bytes_, padding);  // the last one stays all padding
+    std::fill(held_, held_ + kSlots, std::numeric_limits<int64_t>::min());
+  }
+
+  Row get(const uint8_t* data, int64_t image, int64_t y) {
+    uint8_t* row = memory_.data() + kSlots * bytes_;
+    if (y >= 0 && y < g_.in_h) {
+      const int64_t id = image * g_.in_h + y, slot = y % kSlots;
+      row = memory_.data() + slot * bytes_;
+      if (held_[slot] != id) fill(data + id * g_.in_w * g_.in_c, row);
+      held_[slot] = id;
+    }
+    if (g_.stride_w == 1) return {{row, row + g_.in_c, row + 2 * g_.in_c}};
+    return {{row, row + half_, row + g_.in_c}};
+  }
+
+ private:
+  static constexpr int64_t kSlots = 8;  // no fewer than the rows of a group
+
+  // Writes the pixels; the padding around them is still there.
+  MXQ_VNNI void fill(const uint8_t* src, uint8_t* row) const {
+    const int64_t c = g_.in_c, columns = std::max<int64_t>(0, std::min(g_.in_w, width_ - g_.pad_left));
+    const __m512i flip = _mm512_set1_epi8(static_cast<char>(flip_));
+    const int64_t pieces = g_.stride_w == 1 ? 1 : columns, length = g_.stride_w == 1 ? columns * c : c;
+    const int64_t whole = length / kLanes * kLanes;
+    const __mmask64 rest = (uint64_t{1} << (length - whole)) - 1, all = ~uint64_t{0};
+    // What is written too much is overwritten by the next pixels, and what is read too much belongs to them.
+    const int64_t loose = pieces - 2 * (kLanes / c + 1);
+    for (int64_t piece = 0; piece < pieces; ++piece) {
+      const int64_t x = piece + g_.pad_left;
+      const uint8_t* from = src + piece * length;
+      uint8_t* to = g_.stride_w == 1 ? row + g_.pad_left * c : row + x % 2 * half_ + x / 2 * c;
+      for (int64_t i = 0; i < whole; i += kLanes) {
+        _mm512_storeu_si512(to + i, _mm512_xor_si512(_mm512_loadu_si512(from + i), flip));
+      }
+      if (!rest) continue;
+      const __mmask64 live = piece < loose ? all : rest;
+      const __m512i last = _mm512_maskz_loadu_epi8(live, from + whole);
+      _mm512_mask_storeu_epi8(to + whole, live, _mm512_xor_si512(last, flip));
+    }
+  }
+
+  const ConvGeometry& g_;
+  const uint8_t flip_, padding_;
+  int64_t width_, half_, bytes_;
+  std::vector<uint8_t> memory_;
+  int64_t held_[kSlots];
+};
+
+class DepthwiseVnni : public Kernel {
+ public:
+  DepthwiseVnni(const LinearOp& op, const ConvGeometry& g, DType in_type, KernelPtr any)
+      : stage_(op.stage), g_(g), any_(std::move(any)) {
+    // int8 is read as uint8 with its top bit flipped, which is the value plus 128.
+    flip_ = in_type == DType::kInt8 ? 128 : 0;
+    offset_ = stage_.in_zero_point + flip_;
+    format_ = packed_format(stage_, "vnni depthwise " + std::to_string(g.out_c) + " " + std::to_string(offset_));
+    const bool is_signed = stage_.out_type == DType::kInt8, zero_point = stage_.out_zero_point != 0;
+    loops_[0] = g.stride_h == 1 ? choose<1, 1>(is_signed, zero_point) : choose<1, 2>(is_signed, zero_point);
+    loops_[1] = g.stride_h == 1 ? choose<2, 1>(is_signed, zero_point) : choose<2, 2>(is_signed, zero_point);
+    loops_[2] = g.stride_h == 1 ? choose<3, 1>(is_signed, zero_point) : choose<3, 2>(is_signed, zero_point);
+  }
+
+  void run(const std::vector<Tensor>& in, const std::vector<Tensor>& out, RunContext* ctx) const override {
+    const LayerParams params{&in[1], &in[2], stage_.no_bias ? nullptr : &in[stage_.bias_index()]};
+    const PackedPtr found = find_packed(format_, params, ctx, [&] { return pack(g_, stage_, params, offset_); });
+    const auto& packed = static_cast<const VnniPacked&>(*found);
+    if (!packed.fits) return any_->run(in, out, ctx);
+    const std::vector<Block>& blocks = packed.blocks;
+    const auto count = static_cast<int64_t>(blocks.size());
+    const Stage stage = stage_of(stage_);
+    const uint8_t* data = in[0].as<const uint8_t>();
+    uint8_t* result = out[0].as<uint8_t>();
+    const int64_t groups = (g_.out_h + kGroup - 1) / kGroup, n = g_.out_w * g_.out_c;
+    parallel_for(g_.batch * groups, 4 * kGroup * n, [&](int64_t begin, int64_t end) {
+      Rows source(g_, static_cast<uint8_t>(flip_), static_cast<uint8_t>(offset_));
+      for (int64_t item = begin; item < end; ++item) {
+        const int64_t image = item / groups, first = item % groups * kGroup;
+        const int64_t rows = std::min(kGroup, g_.out_h - first), needed = (rows - 1) * g_.stride_h + 3;
+        Row taps[2 * kGroup + 1];
+        uint8_t* to[kGroup];
+        for (int64_t i = 0; i < needed; ++i) {
+          taps[i] = source.get(data, image, first * g_.stride_h - g_.pad_top + i);
+        }
+        for (int64_t r = 0; r < rows; ++r) to[r] = result + (image * g_.out_h + first + r) * n;
+        loops_[rows - 1](taps, to, n, blocks.data(), count, stage);
+      }
+    });
+  }
+
+ private:
+  static constexpr int64_t kGroup = 3;  // output rows at once: their sums fill 12 of 32 registers
+
+  const OutputStage stage_;
+  const ConvGeometry g_;
+  KernelPtr any_;  // for scales so large that it does not matter how long it takes
+  int flip_, offset_;
+  std::string format_;
+  Loop loops_[kGroup];
+};
+
+bool machine_has_vnni() {
+  __builtin_cpu_init();
+  return __builtin_cpu_supports("avx512vnni");
+}
+
+}  // namespace
+
+KernelPtr cpu_depthwise_vnni(const Op& op, const std::vector<TensorType>& in, const std::vector<TensorType>& out,
+                             std::string* why_not) {
+  const auto& conv = static_cast<const LinearOp&>(op);
+  const OutputStage& stage = conv.stage;
+  const ConvGeometry g = conv.geometry(in[0].shape);
+  const bool fits = g.groups == g.in_c && g.groups == g.out_c && g.kernel_h == 3 && g.kernel_w == 3 &&
+                    g.dilate_h == 1 && g.dilate_w == 1 && g.stride_h == g.stride_w && g.stride_h <= 2;
+  const bool eight_bit = stage.out_type == DType::kInt8 || stage.out_type == DType::kUint8;
+  if (cpu_isa() != Isa::kAvx512 || cpu_isa_is_capped() || !machine_has_vnni()) {
+    *why_not = "the processor has no AVX-512 VNNI";
+  } else if (!fits) {
+    *why_not = "it is for depthwise 3x3 convolutions with stride 1 or 2";
+  } else if (!eight_bit || stage.sum != Sum::kNone || stage.act == Act::kLeaky) {
+    *why_not = "it has no sums, no LeakyReLU and only 8-bit outputs";
+  } else {
+    return std::make_shared<DepthwiseVnni>(conv, g, in[0].dtype, ref_linear(op, in, out, why_not));
+  }
+  return nullptr;
+}
+
+}  // namespace mxq
