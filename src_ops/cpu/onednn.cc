@@ -1,5 +1,6 @@
 #include "onednn.h"
 
+#include <atomic>
 #include <mutex>
 
 #include "../core/check.h"
@@ -39,11 +40,34 @@ dnnl::memory scalar_memory(const int& value) {
   return dnnl::memory(desc, engine(), const_cast<int*>(&value));
 }
 
+// Memory of the host behind an object of oneDNN's, which costs more to make than to point elsewhere.
+struct Pointed {
+  dnnl::memory memory;
+  void* data = nullptr;
+  void make(const dnnl::memory::desc& desc) { memory = dnnl::memory(desc, engine(), nullptr); }
+  void set(void* to) {
+    if (to == data) return;
+    memory.set_data_handle(to);
+    data = to;
+  }
+};
+
+// The arguments of one primitive, kept between the calls of a node. The packed weights live as long.
+struct Call {
+  uint64_t kernel;
+  Pointed src, dst, scratchpad;
+  dnnl_exec_arg_t args[8];
+  int count = 0;
+};
+
 class OnednnLinear : public Kernel {
  public:
   OnednnLinear(const LinearOp& op, Linear linear, KernelPtr wide)
       : stage_(op.stage), linear_(std::move(linear)), wide_(std::move(wide)) {
+    static std::atomic<uint64_t> next_id{1};
+    id_ = next_id++;
     format_ = packed_format(stage_, layout_id(linear_.weights));
+    scratchpad_bytes_ = linear_.scratchpad.get_size();
     if (stage_.in_zero_point) in_zero_ = scalar_memory(stage_.in_zero_point);
     if (stage_.out_zero_point) out_zero_ = scalar_memory(stage_.out_zero_point);
   }
@@ -55,23 +79,17 @@ class OnednnLinear : public Kernel {
     const auto& packed = static_cast<const OnednnPacked&>(*found);
     if (stage_.sum != Sum::kNone) prefill_residual(in[stage_.residual_index()], stage_.sum_zero_point, out[0]);
 
-    const dnnl::memory src(linear_.src, engine(), in[0].data), dst(linear_.dst, engine(), out[0].data);
-    dnnl::memory scratchpad;
-    dnnl_exec_arg_t args[8];
-    int n = 0;
-    auto add = [&](int arg, const dnnl::memory& memory) { args[n++] = {arg, memory.get()}; };
-    add(DNNL_ARG_SRC, src);
-    add(DNNL_ARG_WEIGHTS, packed.weights);
-    add(DNNL_ARG_DST, dst);
-    if (packed.multiplier) add(DNNL_ARG_ATTR_SCALES | DNNL_ARG_WEIGHTS, packed.multiplier);
-    if (packed.bias) add(DNNL_ARG_BIAS, packed.bias);
-    if (in_zero_) add(DNNL_ARG_ATTR_ZERO_POINTS | DNNL_ARG_SRC, in_zero_);
-    if (out_zero_) add(DNNL_ARG_ATTR_ZERO_POINTS | DNNL_ARG_DST, out_zero_);
-    if (const size_t bytes = linear_.scratchpad.get_size()) {
-      scratchpad = dnnl::memory(linear_.scratchpad, engine(), ctx->workspace(bytes));
-      add(DNNL_ARG_SCRATCHPAD, scratchpad);
+    std::shared_ptr<void>* kept = kept_beside(ctx);
+    std::shared_ptr<Call> call = kept ? std::static_pointer_cast<Call>(*kept) : nullptr;
+    if (!call || call->kernel != id_) {
+      call = make_call(packed);
+      if (kept) *kept = call;
     }
-    const dnnl_status_t status = dnnl_primitive_execute(linear_.primitive.get(), stream().get(), n, args);
+    call->src.set(in[0].data);
+    call->dst.set(out[0].data);
+    if (scratchpad_bytes_) call->scratchpad.set(ctx->workspace(scratchpad_bytes_));
+    const dnnl_status_t status =
+        dnnl_primitive_execute(linear_.primitive.get(), stream().get(), call->count, call->args);
     MXQ_CHECK(status == dnnl_success, "oneDNN could not run the kernel (status " << status << ")");
     if (!packed.terms.bias_int.empty()) {
       const auto channels = static_cast<int64_t>(packed.terms.bias_int.size());
@@ -80,6 +98,26 @@ class OnednnLinear : public Kernel {
   }
 
  private:
+  std::shared_ptr<Call> make_call(const OnednnPacked& packed) const {
+    auto call = std::make_shared<Call>();
+    call->kernel = id_;
+    auto add = [&](int arg, const dnnl::memory& memory) { call->args[call->count++] = {arg, memory.get()}; };
+    call->src.make(linear_.src);
+    call->dst.make(linear_.dst);
+    add(DNNL_ARG_SRC, call->src.memory);
+    add(DNNL_ARG_WEIGHTS, packed.weights);
+    add(DNNL_ARG_DST, call->dst.memory);
+    if (packed.multiplier) add(DNNL_ARG_ATTR_SCALES | DNNL_ARG_WEIGHTS, packed.multiplier);
+    if (packed.bias) add(DNNL_ARG_BIAS, packed.bias);
+    if (in_zero_) add(DNNL_ARG_ATTR_ZERO_POINTS | DNNL_ARG_SRC, in_zero_);
+    if (out_zero_) add(DNNL_ARG_ATTR_ZERO_POINTS | DNNL_ARG_DST, out_zero_);
+    if (scratchpad_bytes_) {
+      call->scratchpad.make(linear_.scratchpad);
+      add(DNNL_ARG_SCRATCHPAD, call->scratchpad.memory);
+    }
+    return call;
+  }
+
   std::shared_ptr<Packed> pack(const LayerParams& params) const {
     auto packed = std::make_shared<OnednnPacked>();
     describe_packed(stage_, params, linear_.weights.get_size(), packed.get());
@@ -99,6 +137,8 @@ class OnednnLinear : public Kernel {
   Linear linear_;
   KernelPtr wide_;  // with a 64-bit accumulator, for weights so many and large that 32 bits could overflow
   std::string format_;
+  uint64_t id_;  // never used twice
+  size_t scratchpad_bytes_;
   dnnl::memory in_zero_, out_zero_;
 };
 

@@ -117,6 +117,7 @@ struct Last {
   Identity id;
   uint64_t quick;  // fingerprint of a few parts only
   PackedPtr packed;
+  std::shared_ptr<void> beside;
 };
 
 }  // namespace
@@ -151,8 +152,13 @@ PackedPtr find_packed(const std::string& format, const LayerParams& params, RunC
     const size_t bytes = made->bytes;
     return std::make_pair(PackedPtr(std::move(made)), bytes);
   });
-  if (has_slot) *ctx->slot = std::make_shared<Last>(Last{format, id, quick, packed});
+  if (has_slot) *ctx->slot = std::make_shared<Last>(Last{format, id, quick, packed, nullptr});
   return packed;
+}
+
+std::shared_ptr<void>* kept_beside(RunContext* ctx) {
+  if (!ctx || !ctx->slot || !*ctx->slot) return nullptr;
+  return &static_cast<Last*>(ctx->slot->get())->beside;
 }
 
 uint64_t signature(const std::vector<Tensor>& tensors, const std::vector<int>& which) {

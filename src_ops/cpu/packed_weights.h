@@ -42,6 +42,10 @@ std::string packed_format(const OutputStage& stage, const std::string& layout);
 PackedPtr find_packed(const std::string& format, const LayerParams& params, RunContext* ctx,
                       const std::function<std::shared_ptr<Packed>()>& make);
 
+// A place in ctx->slot, behind the packed weights found there, for what a kernel wants to keep besides: null without a
+// slot, empty at first and whenever other weights were found. Kernels of other shapes may have used it.
+std::shared_ptr<void>* kept_beside(RunContext* ctx);
+
 // Address, version and a quick fingerprint of all of these tensors as one number: what tells a caller with slots of its
 // own that they were filled with the same parameters.
 uint64_t signature(const std::vector<Tensor>& tensors, const std::vector<int>& which);
