@@ -63,6 +63,7 @@ class Options(NamedTuple):
     weight_rounding: str = "adaptive"
     equalize: bool = True
     bias_correction: bool = True
+    activation_bits: int = 8
     regions: bool = True
     excluded_sym_names: Sequence[str] = ()
     excluded_op_names: Sequence[str] = ()
@@ -270,7 +271,7 @@ def _quantized(plan: Plan, table: Optional[CalibTable], options: Options, moment
     return run(
         plan.annotated,
         [
-            functools.partial(insert_qdq, table=table, quantized_dtype=options.quantized_dtype, fixed=plan.integers),
+            functools.partial(insert_qdq, table=table, quantized_dtype=options.quantized_dtype, fixed=plan.integers, activation_bits=options.activation_bits),
             functools.partial(
                 quantize_params,
                 granularity=options.quantize_granularity,

@@ -87,6 +87,32 @@ def dequantize(q: np.ndarray, qparams: QParams) -> np.ndarray:
     return centred.astype(np.float32) * np.float32(qparams.scale)
 
 
+def quantize_fine(x: np.ndarray, qparams: QParams, fine_steps: int) -> Tuple[np.ndarray, np.ndarray]:
+    """float32 -> two 8-bit parts: whole steps, rounded down, and the rest in ``1 / fine_steps`` of a step.
+
+    >>> [p.tolist() for p in quantize_fine(np.float32([2.25, -300.0]), QParams(1.0, 0, "int8"), 8)]
+    [[2, -128], [2, 0]]
+
+    Both parts have the zero point added, so that ``scale * (whole - zero_point) + scale / fine_steps *
+    (rest - zero_point)`` is the value. A rest lies in [0, fine_steps]; it saturates where the zero point leaves less.
+    """
+    inverse = np.float32(1.0) / np.float32(qparams.scale)
+    with np.errstate(over="ignore", invalid="ignore"):
+        t = np.asarray(x, np.float32) * inverse + np.float32(qparams.zero_point)
+        low, high = QMIN[qparams.dtype], QMAX[qparams.dtype]
+        whole = np.clip(np.floor(np.where(np.isnan(t), np.float32(low), t)), low, high)
+        rest = np.nan_to_num(np.rint((t - whole) * np.float32(fine_steps)), nan=0.0)
+    rest = np.minimum(np.clip(rest, 0, fine_steps) + qparams.zero_point, high)
+    return whole.astype(qparams.dtype), rest.astype(qparams.dtype)
+
+
+def dequantize_fine(whole: np.ndarray, rest: np.ndarray, qparams: QParams, fine_steps: int) -> np.ndarray:
+    """The float32 values of two parts as `quantize_fine` makes them."""
+    return dequantize(whole, qparams) + dequantize(
+        rest, qparams._replace(scale=float(multiplier(qparams.scale, fine_steps)))
+    )
+
+
 def requantize(acc: np.ndarray, scale, qparams: QParams) -> np.ndarray:
     """int32 -> 8 bit: ``clamp(rint(float32(acc) * M + zero_point))`` with ``M = float32(scale / out_scale)``.
 

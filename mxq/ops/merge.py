@@ -54,6 +54,9 @@ def _refuse_concat(node: Node, graph: Graph) -> Optional[str]:
 
 
 def lower_concat(lowering, unit: Unit) -> None:
+    if any(lowering.is_float(v) for v in unit.inputs):
+        _lower_float_concat(lowering, unit)
+        return
     forms = [lowering.q(v) for v in unit.inputs]
     layout = "last" if any(f.layout == "last" for f in forms) else "first"
     forms = [lowering.q(v, layout) for v in unit.inputs]
@@ -66,6 +69,13 @@ def lower_concat(lowering, unit: Unit) -> None:
         "in_zero_points": tuple(f.zero_point for f in forms),
     }
     lowering.combine("mxq_concat", unit, forms, attrs, layout, rank)
+
+
+def _lower_float_concat(lowering, unit: Unit) -> None:
+    rank = len(lowering.source.shapes[unit.head.name, 0])
+    forms = [lowering.real(v, "last", rank) for v in unit.inputs]
+    attrs = {"num_args": len(forms), "dim": stored_axis(int(unit.head.get("dim", 1)), rank, "last")}
+    lowering.in_float("mxq_concat", unit, forms, attrs, "last", rank)
 
 
 register(

@@ -31,7 +31,9 @@ def lower_pooling(lowering, unit: Unit) -> None:
     node = unit.head
     kernel = node.get("kernel", ())
     shape = lowering.source.shapes.get((node.name, 0))
-    x = lowering.q(unit.inputs[0], "last", len(kernel) + 2 if kernel else len(shape))
+    rank = len(kernel) + 2 if kernel else len(shape)
+    as_float = lowering.is_float(unit.inputs[0])
+    x = lowering.real(unit.inputs[0], "last", rank) if as_float else lowering.q(unit.inputs[0], "last", rank)
     rank = x.rank - 2
     global_pool = bool(node.get("global_pool", False))
     attrs = {
@@ -43,7 +45,9 @@ def lower_pooling(lowering, unit: Unit) -> None:
         "pooling_convention": node.get("pooling_convention", "valid"),
         "count_include_pad": bool(node.get("count_include_pad", True)),
     }
-    if attrs["pool_type"] == "max":
+    if as_float:
+        lowering.in_float("mxq_pooling", unit, [x], attrs, "last", x.rank)
+    elif attrs["pool_type"] == "max":
         lowering.select("mxq_pooling", unit, x, attrs, "last", x.rank)
     else:
         lowering.rescale("mxq_pooling", unit, x, attrs, "last", x.rank)

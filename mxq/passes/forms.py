@@ -12,7 +12,8 @@ class Form:
     """A value of the new graph: float (``dtype`` 'float32') or integers.
 
     `layout` is 'first' (as the network has it) or 'last' (channels last). `runtime` holds the minimum and maximum as
-    values of the graph where no range was calibrated.
+    values of the graph where no range was calibrated. `fine_steps` above 1 says that the channels come twice: whole
+    steps, then the rests in parts of a step.
     """
 
     value: Value
@@ -22,6 +23,7 @@ class Form:
     scale: float = 1.0
     zero_point: int = 0
     runtime: Optional[Tuple[Value, Value]] = None
+    fine_steps: int = 1
 
     @property
     def qparams(self) -> QParams:

@@ -9,13 +9,17 @@ Whose range a tensor has:
   network's input where that makes the steps smaller);
 * that of the concat that is its only user, so that the concat only copies;
 * that of its source where a unit merely moves or selects values.
+
+With 11 bits, what a multiplying unit reads is written in two 8-bit parts (`fine_steps` on both nodes), and pooling,
+concat and residual sums read the float value itself: no rounding there.
 """
 
 from typing import Dict, List, NamedTuple, Optional, Tuple
 
 from ..calib.table import CalibTable, tensor_key
-from ..graph import Graph, Value
-from ..ops import SELECT
+from ..graph import Graph, Use, Value
+from ..ops import COMPUTE, SELECT, Unit
+from ..ops.fuse import ADD
 from ..ops.unary import BINARY, ELEMENTWISE
 from ..qmath import range_to_qparams
 from .annotate import quantized_values, units
@@ -26,6 +30,10 @@ Key = Tuple[int, int]
 WORTH_A_ZERO_POINT = 0.95
 
 
+#: Parts of a step that the second half of an 11-bit tensor counts.
+FINE_STEPS = {8: 1, 11: 8}
+
+
 class TensorRange(NamedTuple):
     lo: float
     hi: float
@@ -33,7 +41,12 @@ class TensorRange(NamedTuple):
 
 
 def insert_qdq(
-    graph: Graph, table: Optional[CalibTable], *, quantized_dtype: str = "auto", fixed: Dict[str, TensorRange] = None
+    graph: Graph,
+    table: Optional[CalibTable],
+    *,
+    quantized_dtype: str = "auto",
+    fixed: Dict[str, TensorRange] = None,
+    activation_bits: int = 8,
 ) -> Graph:
     """Returns a copy of the annotated `graph` with a quantize/dequantize pair on every value that a unit reads.
 
@@ -42,11 +55,17 @@ def insert_qdq(
         table: calibrated ranges; None leaves ranges to run time.
         quantized_dtype: 'auto', 'int8' or 'uint8'.
         fixed: tensor key -> range that replaces the calibrated one (raw integer inputs).
+        activation_bits: 8 or 11.
     """
     graph = graph.copy()
+    finer = _finer_readers(graph, fixed or {}) if activation_bits > 8 and table is not None else {}
     ranges = {} if table is None else assign_ranges(graph, table, quantized_dtype, fixed or {})
     for value in quantized_values(graph):
-        _insert_pair(graph, value, ranges.get((id(value.node), value.index)), quantized_dtype)
+        key = (id(value.node), value.index)
+        if key not in finer:
+            _insert_pair(graph, value, ranges.get(key), quantized_dtype)
+        elif finer[key]:
+            _insert_pair(graph, value, ranges[key], quantized_dtype, FINE_STEPS[activation_bits], finer[key])
     graph.sort()
     return graph
 
@@ -122,8 +141,39 @@ def _align(value: Value, target: TensorRange, found: Dict, uses: Dict, source_of
         found[key] = target
 
 
-def _insert_pair(graph: Graph, value: Value, tensor_range: Optional[TensorRange], quantized_dtype: str) -> None:
-    users = graph.uses_of(value)
+def _finer_readers(graph: Graph, fixed: Dict[str, TensorRange]) -> Dict[Key, List[Use]]:
+    """Values of which every reader can do better than 8 bits -> the multiplying ones among the readers."""
+    uses, unit_of = graph.uses(), {n.name: unit for unit in units(graph) for n in unit.nodes}
+    found = {}
+    for value in quantized_values(graph):
+        readers = [u for u in uses[id(value.node), value.index] if u.node is not None and u.node.name in unit_of]
+        kinds = [_reads_finer(unit_of[u.node.name], value, u) for u in readers]
+        if tensor_key(value) not in fixed and all(kinds):
+            found[id(value.node), value.index] = [u for u, kind in zip(readers, kinds) if kind == "parts"]
+    return found
+
+
+def _reads_finer(unit: Unit, value: Value, use: Use) -> str:
+    """How a unit reads a value with more than 8 bits: 'parts', 'float', or '' where it cannot."""
+    if unit.kind != COMPUTE:
+        return "float" if unit.spec.name in ("pooling", "concat") else ""
+    if value != unit.inputs[0] or use.node.op in ADD:
+        return "float"
+    head = unit.head
+    # Two parts of each channel: a group of channels would no longer be in one piece.
+    return "parts" if int(head.get("num_group", 1)) == 1 and head.get("flatten", True) else ""
+
+
+def _insert_pair(
+    graph: Graph,
+    value: Value,
+    tensor_range: Optional[TensorRange],
+    quantized_dtype: str,
+    fine_steps: int = 1,
+    readers: List[Use] = None,
+) -> None:
+    """Puts the pair between a value and `readers`; by default all that there are."""
+    users = graph.uses_of(value) if readers is None else readers
     name = tensor_key(value).replace(":", "_")
     if tensor_range is None:
         dtype = "uint8" if quantized_dtype != "int8" and _ends_in_relu(value) else "int8"
@@ -132,6 +182,8 @@ def _insert_pair(graph: Graph, value: Value, tensor_range: Optional[TensorRange]
         dequantize = graph.add("mxq_dequantize", f"{name}_dequantize", inputs, {"ranges": "tensor"})
     else:
         attrs = {"min_calib_range": tensor_range.lo, "max_calib_range": tensor_range.hi}
+        if fine_steps > 1:
+            attrs["fine_steps"] = fine_steps
         quantize = graph.add("mxq_quantize_v2", f"{name}_quantize", [value], {"out_type": tensor_range.dtype, **attrs})
         dequantize = graph.add("mxq_dequantize", f"{name}_dequantize", [quantize.out()], attrs)
     shape = graph.shapes.get((value.node.name, value.index))

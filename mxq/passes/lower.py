@@ -44,6 +44,7 @@ class Lowering:
         self._ints: Dict[Tuple[int, int, str], Form] = {}
         self._alias: Dict[Key, Key] = {}  # output of a dequantize node -> output of its quantize node
         self._quantize_of: Dict[Key, Node] = {}  # value -> the quantize node that reads it
+        self._parts: Dict[str, Value] = {}  # weights for inputs in two parts
         self._relaid: Dict[Tuple[int, int, str], Form] = {}  # float values in another layout
         self._copied: Dict[int, Node] = {}  # id of a node that stays float -> its copy
         self._by_id = {id(n): n for n in source.nodes}
@@ -126,7 +127,9 @@ class Lowering:
     def weighted(self, op: str, unit: Unit, x: Form, attrs: Dict, layout: str, rank: int) -> None:
         """Emits a convolution or fully connected operator with the unit's weights, activation and sum."""
         head, chain = unit.head, read_chain(unit.nodes, unit.head)
-        weight, weight_scale = (self._param(v) for v in head.inputs[1].node.inputs)
+        weight, weight_scale = head.inputs[1].node.inputs
+        weight = self._in_parts(weight, x.fine_steps) if x.fine_steps > 1 else self._param(weight)
+        weight_scale = self._param(weight_scale)
         inputs = [x.value, weight, weight_scale]
         attrs = {**attrs, "no_bias": len(head.inputs) < 3, "in_scale": x.scale, "in_zero_point": x.zero_point}
         if x.runtime is not None:
@@ -136,11 +139,19 @@ class Lowering:
             inputs.append(self._param(head.inputs[2].node.inputs[0]))
         attrs["content_id"] = self._content_id(inputs[1:])
         attrs.update(chain.attrs)
+        if chain.residual is not None and self.is_float(chain.residual):
+            inputs.append(self.real(chain.residual, layout, rank).value)
+            self._write_float(op, unit, inputs, attrs, layout, rank)
+            return
         if chain.residual is not None:
             residual = self.q(chain.residual, layout, rank)
             inputs.append(residual.value)
             attrs.update(sum_scale=residual.scale, sum_zero_point=residual.zero_point)
         self._write(op, unit, inputs, attrs, layout, rank)
+
+    def in_float(self, op: str, unit: Unit, forms: List[Form], attrs: Dict, layout: str, rank: int) -> None:
+        """Emits an operator that reads and writes float."""
+        self._write_float(op, unit, [f.value for f in forms], attrs, layout, rank)
 
     def rescale(self, op: str, unit: Unit, x: Form, attrs: Dict, layout: str, rank: int) -> None:
         """Emits an operator that reads one tensor and writes in a scale of its own, or float."""
@@ -197,6 +208,19 @@ class Lowering:
             attrs = {**attrs, "out_type": out.dtype, "out_scale": out.scale, "out_zero_point": out.zero_point}
         self._finish(unit, self.emit(op, unit.name, inputs, attrs), out, layout, rank)
 
+    def _write_float(self, op, unit: Unit, inputs: List[Value], attrs: Dict, layout: str, rank: int) -> None:
+        """The output is float even where it is quantized afterwards, by a node of its own."""
+        self._finish(unit, self.emit(op, unit.name, inputs, {**attrs, "out_type": "float32"}), None, layout, rank)
+
+    def _in_parts(self, weight: Value, fine_steps: int) -> Value:
+        """Weights for both halves of the channels: the second half counts parts of a step."""
+        name = f"{weight.node.name}_parts"
+        if name not in self.graph.params:
+            whole = self.source.params[weight.node.name]
+            rest = _round_sums(whole / np.float64(fine_steps)).astype(np.int8)
+            self._parts[name] = self.graph.add_param(name, np.concatenate([whole, rest], axis=1))
+        return self._parts[name]
+
     def _finish(self, unit: Unit, node: Node, out: Optional[QParams], layout: str, rank: Optional[int]) -> None:
         if out is None:
             self._float[_key(unit.output)] = Form(node.out(), layout, rank)
@@ -239,11 +263,11 @@ class Lowering:
 
     def _out_qparams(self, unit: Unit) -> Optional[QParams]:
         node = self._quantize_of.get(_key(unit.output))
-        return None if node is None else in_qparams(node)
+        return None if node is None or node.get("fine_steps", 1) > 1 else in_qparams(node)
 
     @staticmethod
     def _like(x: Form, node: Node, layout: str, rank: Optional[int]) -> Form:
-        return Form(node.out(), layout, rank, x.dtype, x.scale, x.zero_point, x.runtime)
+        return Form(node.out(), layout, rank, x.dtype, x.scale, x.zero_point, x.runtime, x.fine_steps)
 
     def _quantize(self, key: Key, layout: str, rank: Optional[int]) -> Form:
         node = self._by_id[key[0]]
@@ -252,15 +276,25 @@ class Lowering:
         rank = rank or (len(shape) if shape else None)
         moves = layout == "last" and rank is not None and rank > 2
         attrs = {"layout": "channels_last" if moves else "keep", "out_type": node.attrs["out_type"]}
+        fine_steps = int(node.get("fine_steps", 1))
+        if fine_steps > 1:
+            attrs["fine_steps"] = fine_steps
+        there = self._float.get(_key(source))
+        stays = moves and there is not None and there.layout == "last"  # its producer wrote channels last already
+        if stays:
+            attrs["layout"] = "keep"
+            attrs.update({"axis": -1} if fine_steps > 1 else {})
         qparams = in_qparams(node)
         if qparams is not None and qparams == integer_input(source.node):
             return Form(self._as_float(source), "first", rank, qparams.dtype)
         if qparams is not None:
             attrs.update({k: node.attrs[k] for k in ("min_calib_range", "max_calib_range")})
-        new = self.emit(QUANTIZE, node.name, [self._as_float(source)], attrs)
+        new = self.emit(QUANTIZE, node.name, [there.value if stays else self._as_float(source)], attrs)
         if qparams is None:
             return Form(new.out(), layout, rank, attrs["out_type"], runtime=(new.out(1), new.out(2)))
-        return Form(new.out(), layout, rank, qparams.dtype, qparams.scale, qparams.zero_point)
+        return Form(
+            new.out(), layout, rank, qparams.dtype, qparams.scale, qparams.zero_point, fine_steps=fine_steps
+        )
 
     def _relayout(self, form: Form, layout: str, value: Value) -> Form:
         if form.rank is None:
@@ -367,6 +401,20 @@ class Lowering:
             for renamed in (node, holder):
                 if renamed is not None and "node" in renamed.attrs:
                     renamed.attrs["node"] = renamed.name
+
+
+def _round_sums(weight: np.ndarray) -> np.ndarray:
+    """Rounds so that the sum over each output channel is right too: rests are never negative, their mean must not add up.
+
+    To nearest, but for those next to the middle between two levels, as many as it takes.
+    """
+    rows = weight.reshape(len(weight), -1)
+    rounded = np.rint(rows)
+    missing = np.rint((rows - rounded).sum(axis=1)).astype(int)
+    for row, (count, error) in enumerate(zip(missing, rows - rounded)):
+        chosen = np.argsort(-error * np.sign(count), kind="stable")[: abs(count)]
+        rounded[row, chosen] += np.sign(count)
+    return rounded.reshape(weight.shape)
 
 
 def _key(value: Value) -> Key:

@@ -38,6 +38,21 @@ inline int round_clamp(float t, int zero_point, int lo, int hi) {
 // float32 -> 8 bit: t = x * (1 / scale), the reciprocal rounded to float32.
 inline float reciprocal(float scale) { return 1.0f / scale; }
 
+// A value in two parts that together are finer than one step: `whole` steps, rounded down, and `rest`, in 1 / fine_steps
+// of a step, from 0 to fine_steps. Both are stored with the zero point added, so that one zero point serves both.
+struct FineParts {
+  int whole, rest;
+};
+inline FineParts split_fine(float x, float inverse, int zero_point, int fine_steps, int lo, int hi) {
+  const float t = x * inverse + static_cast<float>(zero_point);
+  const float down = std::floor(t);
+  const int whole = !(down > static_cast<float>(lo)) ? lo : down > static_cast<float>(hi) ? hi : static_cast<int>(down);
+  const float steps = static_cast<float>(fine_steps);
+  const float fine = std::nearbyintf((t - static_cast<float>(whole)) * steps);
+  const int rest = zero_point + (!(fine > 0.0f) ? 0 : fine > steps ? fine_steps : static_cast<int>(fine));
+  return {whole, rest < hi ? rest : hi};
+}
+
 // float32 multiplier that takes an accumulator (or an 8-bit value) of scale `from` to scale `to`.
 inline float multiplier(double from, double to) { return static_cast<float>(from / to); }
 

@@ -24,7 +24,7 @@ class CpuConcat : public Kernel {
   CpuConcat(const ConcatOp& op, const std::vector<TensorType>& in, const Shape& to) {
     const size_t axis = op.dim < 0 ? op.dim + to.size() : op.dim;
     for (size_t i = 0; i < axis; ++i) outer_ *= to[i];
-    int64_t inner = 1;
+    int64_t inner = static_cast<int64_t>(size_of(op.out.dtype));
     for (size_t i = axis + 1; i < to.size(); ++i) inner *= to[i];
     for (int k = 0; k < op.num_args; ++k) {
       Part part{in[k].shape[axis] * inner, row_, op.is_copy(k, in[k].dtype), {}};

@@ -140,6 +140,10 @@ KernelPtr cpu_dequantize(const Op& op, const std::vector<TensorType>& in, const 
                          std::string* why_not) {
   const auto& dequantize = static_cast<const DequantizeOp&>(op);
   const Shape& shape = in[0].shape;
+  if (dequantize.fine_steps > 1) {
+    *why_not = "fine_steps";  // only networks that run in float to be looked at have it
+    return nullptr;
+  }
   if (dequantize.channels_first && dequantize.ranges == DequantizeOp::Ranges::kChannel) {
     const int64_t axis = axis_of(shape, dequantize.axis);
     if (axis != 0 && axis != static_cast<int64_t>(shape.size()) - 1) {

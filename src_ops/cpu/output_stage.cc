@@ -23,6 +23,10 @@ MXQ_CLONES void add_s8(const int8_t* residual, int zero_point, float multiplier,
   for (int64_t i = 0; i < n; ++i) t[i] = std::fma(static_cast<float>(residual[i] - zero_point), multiplier, t[i]);
 }
 
+MXQ_CLONES void add_f32(const float* residual, int64_t n, float* t) {
+  for (int64_t i = 0; i < n; ++i) t[i] += residual[i];
+}
+
 MXQ_CLONES void clip(float low, float high, int64_t n, float* t) {
   for (int64_t i = 0; i < n; ++i) {
     const float v = t[i] > low ? t[i] : low;
@@ -69,7 +73,9 @@ MXQ_CLONES void add_int32(const int32_t* acc, const int32_t* bias, int64_t n, in
 }
 
 void add_residual(const OutputStage& stage, const Tensor& residual, int64_t at, int64_t n, float* t) {
-  if (residual.dtype() == DType::kUint8) {
+  if (residual.dtype() == DType::kFloat32) {
+    add_f32(residual.as<const float>() + at, n, t);
+  } else if (residual.dtype() == DType::kUint8) {
     add_u8(residual.as<const uint8_t>() + at, stage.sum_zero_point, stage.sum_multiplier, n, t);
   } else {
     add_s8(residual.as<const int8_t>() + at, stage.sum_zero_point, stage.sum_multiplier, n, t);
@@ -128,8 +134,12 @@ void write_stage(const OutputStage& stage, const ChannelTerms& terms, int64_t fi
 void prefill_residual(const Tensor& residual, int zero_point, const Tensor& out) {
   if (residual.data == out.data) return;  // a plan has put the output where the residual was
   const bool to_float = out.dtype() == DType::kFloat32, is_u8 = residual.dtype() == DType::kUint8;
-  parallel_for(residual.size(), to_float ? 5 : 2, [&](int64_t begin, int64_t end) {
-    if (!to_float) {
+  if (residual.data == out.data) return;
+  const int64_t bytes = static_cast<int64_t>(size_of(residual.dtype()) + size_of(out.dtype()));
+  parallel_for(residual.size(), bytes, [&](int64_t begin, int64_t end) {
+    if (residual.dtype() == DType::kFloat32) {
+      std::memcpy(out.as<float>() + begin, residual.as<const float>() + begin, (end - begin) * sizeof(float));
+    } else if (!to_float) {
       std::memcpy(out.as<uint8_t>() + begin, residual.as<const uint8_t>() + begin, end - begin);
     } else if (is_u8) {
       center_u8(residual.as<const uint8_t>() + begin, zero_point, end - begin, out.as<float>() + begin);

@@ -93,7 +93,9 @@ class CpuPooling : public Kernel {
 }  // namespace
 
 KernelPtr cpu_pooling(const Op& op, const std::vector<TensorType>& in, const std::vector<TensorType>&, std::string*) {
-  return std::make_shared<CpuPooling>(static_cast<const PoolingOp&>(op), in[0]);
+  const auto& pooling = static_cast<const PoolingOp&>(op);
+  if (in[0].dtype == DType::kFloat32) return cpu_pooling_float(pooling, in[0].shape);
+  return std::make_shared<CpuPooling>(pooling, in[0]);
 }
 
 }  // namespace mxq

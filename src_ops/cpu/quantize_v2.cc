@@ -84,7 +84,9 @@ class CpuQuantizeV2 : public Kernel {
 }  // namespace
 
 KernelPtr cpu_quantize_v2(const Op& op, const std::vector<TensorType>&, const std::vector<TensorType>&, std::string*) {
-  return std::make_shared<CpuQuantizeV2>(static_cast<const QuantizeV2Op&>(op));
+  const auto& quantize = static_cast<const QuantizeV2Op&>(op);
+  if (quantize.fine_steps > 1) return cpu_quantize_fine(quantize);
+  return std::make_shared<CpuQuantizeV2>(quantize);
 }
 
 }  // namespace mxq

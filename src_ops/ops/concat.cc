@@ -8,7 +8,6 @@
 namespace mxq {
 
 ConcatOp::ConcatOp(const Attrs& attrs) : out(get_output_type(attrs)) {
-  if (out.dtype == DType::kFloat32) attrs.fail("out_type", "accepted are int8 and uint8");
   const int64_t count = attrs.get_int("num_args");
   if (count < 1 || count > 4096) attrs.fail("num_args", "must lie in [1, 4096]");
   num_args = static_cast<int>(count);
@@ -35,6 +34,13 @@ ConcatOp::ConcatOp(const Attrs& attrs) : out(get_output_type(attrs)) {
 void ConcatOp::infer_types(std::vector<DType>* in, std::vector<DType>* types) const {
   for (int i = 0; i < num_args; ++i) {
     const std::string name = "input " + std::to_string(i);
+    if (out.dtype == DType::kFloat32) {
+      MXQ_CHECK((*in)[i] == DType::kFloat32 || (*in)[i] == DType::kUnknown,
+                name << " is " << name_of((*in)[i]) << "; accepted is float32, as attribute out_type says");
+      MXQ_CHECK(in_scales[i] == 1.0f && in_zero_points[i] == 0,
+                "float32 has no scale: in_scales and in_zero_points must be 1 and 0 where out_type is float32");
+      continue;
+    }
     check_8bit(name, (*in)[i]);
     check_zero_point(name, "in_zero_points (item " + std::to_string(i) + ")", in_zero_points[i], (*in)[i]);
   }

@@ -8,7 +8,8 @@
 namespace mxq {
 
 // Joins tensors along axis `dim`. An input with the type, scale and zero point of the output is copied; the values of
-// the others become clamp(rint(fl(fl(q - in_zero_point) * fl(in_scale / out_scale)) + out_zero_point)).
+// the others become clamp(rint(fl(fl(q - in_zero_point) * fl(in_scale / out_scale)) + out_zero_point)). With
+// out_type=float32 all inputs are float32 and are copied.
 class ConcatOp : public Op {
  public:
   explicit ConcatOp(const Attrs& attrs);

@@ -38,6 +38,10 @@ DequantizeOp::DequantizeOp(const Attrs& attrs) {
   } else if (ranges == Ranges::kChannel) {
     axis = attrs.get_int("axis");
   }
+  fine_steps = get_fine_steps(attrs);
+  if (fine_steps > 1 && (!calibrated || channels_first)) {
+    attrs.fail("fine_steps", "needs min_calib_range and max_calib_range, and layout=keep");
+  }
 }
 
 void DequantizeOp::infer_types(std::vector<DType>* in, std::vector<DType>* out) const {
@@ -72,6 +76,13 @@ void DequantizeOp::infer_shapes(std::vector<Shape>* in, std::vector<Shape>* out)
     if (scales[0] == -1) scales[0] = channels;
     MXQ_CHECK(channels == -1 || scales[0] == channels, "scale has " << scales[0] << " values; expected " << channels
                                                                     << ", the size of axis " << axis << " of data");
+  }
+  if (fine_steps > 1) {
+    MXQ_CHECK(shape.size() >= 2 && (shape[1] < 0 || shape[1] % 2 == 0),
+              "data must have an even number of channels in axis 1 where fine_steps is above 1");
+    (*out)[0] = shape;
+    if (shape[1] > 0) (*out)[0][1] /= 2;
+    return;
   }
   (*out)[0] = channels_first ? channels_first_of(shape) : shape;
 }

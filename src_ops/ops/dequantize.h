@@ -12,6 +12,9 @@ namespace mxq {
 //   ranges=channel: inputs data, scale (C,), one for each position along `axis`
 //
 // layout=channels_first turns (N, spatial..., C) into (N, C, spatial...); `axis` is that of the input.
+// fine_steps above 1 (ranges=none with a range, axis 1, the layout kept): data as mxq_quantize_v2 writes it with
+// fine_steps; the output has half the channels: fl(fl(whole - zero_point) * scale) + fl(fl(rest - zero_point) *
+// fl(scale / fine_steps)), rounded.
 class DequantizeOp : public Op {
  public:
   enum class Ranges { kNone, kTensor, kChannel };
@@ -31,6 +34,7 @@ class DequantizeOp : public Op {
   float scale = 1.0f;
   int zero_point = 0;
   int64_t axis = 0;
+  int fine_steps = 1;
 };
 
 KernelPtr ref_dequantize(const Op& op, const std::vector<TensorType>& in, const std::vector<TensorType>& out,

@@ -28,4 +28,10 @@ int64_t axis_of(const Shape& shape, int64_t axis) {
   return axis < 0 ? axis + rank : axis;
 }
 
+int get_fine_steps(const Attrs& attrs) {
+  const int64_t steps = attrs.get_int("fine_steps", 1);
+  if (steps < 1 || steps > 64) attrs.fail("fine_steps", "must lie in [1, 64]; 1 is off");
+  return static_cast<int>(steps);
+}
+
 }  // namespace mxq

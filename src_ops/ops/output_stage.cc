@@ -84,7 +84,13 @@ void infer_stage_types(const OutputStage& stage, std::vector<DType>* in, std::ve
   require_type("weight_scale", DType::kFloat32, &(*in)[2]);
   if (!stage.no_bias) require_type("bias", DType::kInt32, &(*in)[stage.bias_index()]);
   if (stage.sum != Sum::kNone) {
-    require_8bit("residual", "sum_zero_point", stage.sum_zero_point, (*in)[stage.residual_index()]);
+    const DType residual = (*in)[stage.residual_index()];
+    if (residual == DType::kFloat32 && stage.out_type == DType::kFloat32) {
+      MXQ_CHECK(stage.sum_multiplier == 1.0f && stage.sum_zero_point == 0,
+                "a float32 residual is added as it is; attributes sum_scale and sum_zero_point must be 1 and 0");
+    } else {
+      require_8bit("residual", "sum_zero_point", stage.sum_zero_point, residual);
+    }
   }
   out->assign(1, stage.out_type);
 }

@@ -1,6 +1,8 @@
 // From the exact int32 accumulator of a convolution or fully connected layer to its output: the attributes that say
 // how, and the order of the float32 operations. Twin of tests/reference/output_stage.py.
 //
+// A residual may be float32 where the output is: it is then the real value, added as it is.
+//
 //   out_type int32:   acc + bias, clamped to int32
 //   else, with r[c] = in_scale * weight_scale[c] / out_scale and m = sum_scale / out_scale in double:
 //     t = fl(fl(acc) * fl(r[c]))
@@ -85,10 +87,10 @@ inline float apply_act(const OutputStage& stage, float t) {
 
 // `acc` may be an int64 of the reference: both convert to float32 with one rounding.
 template <class Acc>
-float stage_value(const OutputStage& stage, Acc acc, float multiplier, float bias, int residual) {
+float stage_value(const OutputStage& stage, Acc acc, float multiplier, float bias, float residual) {
   float t = static_cast<float>(acc) * multiplier;
   t = t + bias;
-  const float centred = static_cast<float>(residual - stage.sum_zero_point);
+  const float centred = residual - static_cast<float>(stage.sum_zero_point);
   if (stage.sum == Sum::kBeforeAct) t = std::fma(centred, stage.sum_multiplier, t);
   t = apply_act(stage, t);
   if (stage.sum == Sum::kAfterAct) t = std::fma(centred, stage.sum_multiplier, t);

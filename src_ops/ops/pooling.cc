@@ -60,6 +60,14 @@ PoolingOp::PoolingOp(const Attrs& attrs)
 
 void PoolingOp::infer_types(std::vector<DType>* in, std::vector<DType>* types) const {
   const DType data = (*in)[0];
+  if (data == DType::kFloat32) {
+    MXQ_CHECK(out.dtype == DType::kFloat32 || !has_out_type,
+              "attribute out_type=" << name_of(out.dtype) << ": must be float32, the type of data");
+    MXQ_CHECK(in_scale == 1.0f && out.scale == 1.0f && in_zero_point == 0,
+              "float32 data has no scale: attributes in_scale and in_zero_point must be 1 and 0");
+    (*types)[0] = DType::kFloat32;
+    return;
+  }
   check_8bit("data", data);
   if (is_max) {
     MXQ_CHECK(!has_out_type || data == DType::kUnknown || data == out.dtype,

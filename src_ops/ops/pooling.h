@@ -31,6 +31,8 @@ struct PoolGeometry {
 //        any value (stride larger than the kernel, convention 'full') gives the smallest integer.
 //   avg: t = fl(fl(SUM(q - in_zero_point)) * fl(in_scale / (out_scale * count))), then clamp(rint(t + out_zero_point));
 //        a window without any value gives real 0.
+//
+// float32 data gives float32: the maximum, or the sum in the order of memory times fl(1 / count).
 class PoolingOp : public Op {
  public:
   explicit PoolingOp(const Attrs& attrs);
@@ -59,5 +61,6 @@ KernelPtr ref_pooling(const Op& op, const std::vector<TensorType>& in, const std
                       std::string* why_not);
 KernelPtr cpu_pooling(const Op& op, const std::vector<TensorType>& in, const std::vector<TensorType>& out,
                       std::string* why_not);
+KernelPtr cpu_pooling_float(const PoolingOp& op, const Shape& data);
 
 }  // namespace mxq

@@ -11,6 +11,8 @@ namespace mxq {
 //   not calibrated: inputs data; outputs q, min (1,), max (1,): the range of this batch
 //
 // layout=channels_last turns (N, C, spatial...) into (N, spatial..., C).
+// fine_steps above 1 (calibrated float32 data): the output has twice the channels, first whole steps rounded down, then
+// the rests in 1 / fine_steps of a step; see split_fine(). `axis` is the channel axis of data, 1 or the last.
 class QuantizeV2Op : public Op {
  public:
   explicit QuantizeV2Op(const Attrs& attrs);
@@ -26,6 +28,8 @@ class QuantizeV2Op : public Op {
   bool channels_last;
   float in_scale;  // what an 8-bit input stands for
   int in_zero_point;
+  int fine_steps;
+  int64_t axis;
 };
 
 // The range that an uncalibrated 8-bit tensor covers: the two ends in real numbers.
@@ -35,5 +39,6 @@ KernelPtr ref_quantize_v2(const Op& op, const std::vector<TensorType>& in, const
                           std::string* why_not);
 KernelPtr cpu_quantize_v2(const Op& op, const std::vector<TensorType>& in, const std::vector<TensorType>& out,
                           std::string* why_not);
+KernelPtr cpu_quantize_fine(const QuantizeV2Op& op);
 
 }  // namespace mxq

@@ -19,6 +19,10 @@ class RefConcat : public Kernel {
       const bool copy = op_.is_copy(k, in[k].dtype());
       for (int64_t o = 0; o < outer; ++o) {
         for (int64_t i = 0; i < run; ++i) {
+          if (op_.out.dtype == DType::kFloat32) {
+            out[0].as<float>()[o * to[axis] * inner + begin + i] = in[k].as<float>()[o * run + i];
+            continue;
+          }
           const int q = read_8bit(in[k], o * run + i);
           write_8bit(out[0], o * to[axis] * inner + begin + i, copy ? q : op_.converted(k, q));
         }

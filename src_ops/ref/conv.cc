@@ -28,6 +28,10 @@ class RefLinear : public Kernel {
     return t.dtype() == DType::kUint8 ? int{t.as<const uint8_t>()[i]} : int{t.as<const int8_t>()[i]};
   }
 
+  static float read_residual(const Tensor& t, int64_t i) {
+    return t.dtype() == DType::kFloat32 ? t.as<const float>()[i] : static_cast<float>(read(t, i));
+  }
+
   int64_t accumulate(const Tensor& data, const int8_t* weight, int64_t pixel, int64_t o) const {
     const int64_t n = pixel / (g_.out_h * g_.out_w);
     const int64_t y = pixel / g_.out_w % g_.out_h, x = pixel % g_.out_w;
@@ -55,7 +59,7 @@ class RefLinear : public Kernel {
       out.as<int32_t>()[at] = clamp_int32(acc + (stage_.no_bias ? 0 : terms.bias_int[o]));
       return;
     }
-    const float t = stage_value(stage_, acc, terms.multiplier[o], terms.bias[o], residual ? read(*residual, at) : 0);
+    const float t = stage_value(stage_, acc, terms.multiplier[o], terms.bias[o], residual ? read_residual(*residual, at) : 0);
     if (stage_.out_type == DType::kFloat32) {
       out.as<float>()[at] = t;
     } else {

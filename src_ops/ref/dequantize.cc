@@ -12,6 +12,7 @@ class RefDequantize : public Kernel {
   void run(const std::vector<Tensor>& in, const std::vector<Tensor>& out, RunContext*) const override {
     const Tensor& data = in[0];
     const Shape& shape = data.shape();
+    if (op_.fine_steps > 1) return run_fine(data, op_.qparams_of(in), out[0]);
     const bool per_channel = op_.ranges == DequantizeOp::Ranges::kChannel;
     const QParams from = per_channel ? QParams{1.0f, 0} : op_.qparams_of(in);
     const int64_t axis = per_channel ? axis_of(shape, op_.axis) : 0;
@@ -32,6 +33,17 @@ class RefDequantize : public Kernel {
   }
 
  private:
+  void run_fine(const Tensor& data, const QParams& from, const Tensor& out) const {
+    if (data.size() == 0) return;
+    const int64_t block = out.size() / out.shape()[0];  // of one example
+    const float fine = multiplier(from.scale, op_.fine_steps);
+    for (int64_t i = 0; i < out.size(); ++i) {
+      const int64_t whole = i / block * 2 * block + i % block;
+      out.as<float>()[i] = static_cast<float>(centred(data, whole, from.zero_point)) * from.scale +
+                           static_cast<float>(centred(data, whole + block, from.zero_point)) * fine;
+    }
+  }
+
   static int64_t centred(const Tensor& data, int64_t i, int zero_point) {
     switch (data.dtype()) {
       case DType::kInt8:

@@ -1,6 +1,7 @@
 #include "../ops/pooling.h"
 
 #include <algorithm>
+#include <limits>
 
 namespace mxq {
 namespace {
@@ -22,6 +23,7 @@ class RefPooling : public Kernel {
 
  private:
   void window(const Tensor& data, const Tensor& out, int64_t n, int64_t oh, int64_t ow, int64_t c, int64_t i) const {
+    if (data.dtype() == DType::kFloat32) return float_window(data.as<float>(), out.as<float>(), n, oh, ow, c, i);
     int largest = qmin(data.dtype()), sum = 0;
     for (int64_t h = g_.h.begin(oh); h < g_.h.end(oh); ++h) {
       for (int64_t w = g_.w.begin(ow); w < g_.w.end(ow); ++w) {
@@ -35,6 +37,18 @@ class RefPooling : public Kernel {
     } else {
       write_value(out, i, static_cast<float>(sum) * op_.factor(g_, oh, ow), op_.out.zero_point);
     }
+  }
+
+  void float_window(const float* data, float* out, int64_t n, int64_t oh, int64_t ow, int64_t c, int64_t i) const {
+    float largest = std::numeric_limits<float>::lowest(), sum = 0;
+    for (int64_t h = g_.h.begin(oh); h < g_.h.end(oh); ++h) {
+      for (int64_t w = g_.w.begin(ow); w < g_.w.end(ow); ++w) {
+        const float x = data[((n * g_.h.in + h) * g_.w.in + w) * g_.channels + c];
+        largest = x > largest ? x : largest;
+        sum += x;
+      }
+    }
+    out[i] = op_.is_max ? largest : sum * op_.factor(g_, oh, ow);
   }
 
   const PoolingOp op_;

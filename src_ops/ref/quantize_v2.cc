@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "../core/check.h"
+#include "../ops/layout.h"
 
 namespace mxq {
 namespace {
@@ -25,6 +26,7 @@ class RefQuantizeV2 : public Kernel {
         range_of_type(data.dtype(), op_.in_scale, op_.in_zero_point, lo, hi);
       }
     }
+    if (op_.fine_steps > 1) return run_fine(data, out[0]);
     const Shape& shape = data.shape();
     const int64_t batch = op_.channels_last ? shape[0] : 1;
     const int64_t channels = op_.channels_last ? shape[1] : 1;
@@ -45,6 +47,23 @@ class RefQuantizeV2 : public Kernel {
   }
 
  private:
+  void run_fine(const Tensor& data, const Tensor& out) const {
+    const Shape& shape = data.shape();
+    const int64_t axis = axis_of(shape, op_.axis), channels = shape[axis];
+    int64_t inner = 1;
+    for (size_t i = axis + 1; i < shape.size(); ++i) inner *= shape[i];
+    for (int64_t i = 0; i < data.size(); ++i) {
+      const int64_t n = i / (channels * inner), c = i / inner % channels, s = i % inner;
+      const FineParts parts = split_fine(data.as<float>()[i], reciprocal(op_.qparams.scale), op_.qparams.zero_point,
+                                         op_.fine_steps, qmin(op_.out_type), qmax(op_.out_type));
+      for (int part = 0; part < 2; ++part) {
+        const int64_t to = part * channels + c;
+        const int64_t at = op_.channels_last ? (n * inner + s) * 2 * channels + to : (n * 2 * channels + to) * inner + s;
+        out.as<uint8_t>()[at] = static_cast<uint8_t>(part ? parts.rest : parts.whole);
+      }
+    }
+  }
+
   int value(const Tensor& data, int64_t i, const QParams& to) const {
     const int lo = qmin(op_.out_type), hi = qmax(op_.out_type);
     if (data.dtype() == DType::kFloat32) {

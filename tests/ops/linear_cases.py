@@ -41,14 +41,23 @@ def stages(draw: Callable[[Any], Any]) -> Dict[str, Any]:
     case = {"in_type": in_type, "attrs": attrs, "seed": draw(st.integers(0, 2**31)), "residual_type": None}
     if attrs.get("sum", "none") != "none":
         case["residual_type"] = draw(st.sampled_from(["int8", "uint8"]))
+        if attrs["out_type"] == "float32" and draw(st.booleans()):
+            case["residual_type"] = "float32"
+            return _with_values(draw, case)
         attrs["sum_scale"] = draw(st.sampled_from([0.0291, 0.11]))
         attrs["sum_zero_point"] = draw(st.sampled_from([0, 5, RANGES[case["residual_type"]][0]]))
+    return _with_values(draw, case)
+
+
+def _with_values(draw: Callable[[Any], Any], case: Dict[str, Any]) -> Dict[str, Any]:
     # extreme: accumulators as large as they get; zero channel: weights that are all zero
     case["values"] = draw(st.sampled_from(["random", "random", "random", "extreme", "zero channel"]))
     return case
 
 
 def integers(rng: np.random.RandomState, dtype: str, shape: Any, values: str = "random") -> np.ndarray:
+    if dtype == "float32":
+        return (rng.randn(*shape) * 30).astype(np.float32)
     low, high = RANGES[dtype]
     if values == "extreme":
         return np.full(shape, rng.choice([low, high]), dtype)

@@ -48,6 +48,19 @@ def test_generated(case):
     check_all("mxq_concat", inputs, attrs, [concat(inputs, attrs)])
 
 
+@parameterized.expand([(0,), (1,), (-1,)])
+def test_float_is_copied(dim):
+    rng = np.random.RandomState(0)
+    parts = [rng.randn(*(n if i == dim % 3 else 4 for i in range(3))).astype(np.float32) for n in (1, 33, 5)]
+    check_all("mxq_concat", parts, dict(num_args=3, dim=dim, out_type="float32"), [np.concatenate(parts, dim)])
+
+
+def test_float_and_integers_do_not_mix():
+    a, b = nd(np.zeros((1, 2), np.float32)), nd(np.zeros((1, 2), np.int8))
+    assert "float32" in error_of(lambda: mx.nd.mxq_concat(a, b, num_args=2, out_type="float32"))
+    assert "float32" in error_of(lambda: mx.nd.mxq_concat(a, a, num_args=2, out_type="float32", in_scales=(0.5, 1.0)))
+
+
 @parameterized.expand([("int8", "uint8"), ("uint8", "int8"), ("uint8", "uint8"), ("int8", "int8")])
 def test_every_value_is_rescaled(in_type, out_type):
     values = np.arange(256).astype(np.uint8).view(in_type).reshape(2, 128)
@@ -87,7 +100,7 @@ A = np.ones((2, 3), np.int8)
         ("scales", [A, A], dict(num_args=2, in_scales=(1,)), ["in_scales=(1,)", "2 items"]),
         ("scale", [A, A], dict(num_args=2, in_scales=(1, 0)), ["in_scales=(1, 0)", "greater than 0"]),
         ("zeros", [A, A], dict(num_args=2, in_zero_points=(0, 128)), ["in_zero_points (item 1)=128", "int8"]),
-        ("float", [A], dict(num_args=1, out_type="float32"), ["out_type=float32", "int8 and uint8"]),
+        ("float", [A], dict(num_args=1, out_type="float32"), ["input 0 is int8", "float32"]),
     ]
 )
 def test_bad(_, inputs, attrs, parts):

@@ -35,6 +35,15 @@ def cases(draw):
     return attrs, dtype, shape, ends, draw(st.integers(0, 2**31))
 
 
+@settings(max_examples=100, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+@given(shapes(), st.sampled_from(["int8", "uint8"]), st.tuples(FLOATS, FLOATS), st.sampled_from([2, 8, 64]))
+def test_two_parts(shape, dtype, ends, fine_steps):
+    shape = (shape[0], 2 * shape[1], *shape[2:])
+    data = integers(np.random.RandomState(0), dtype, shape)
+    attrs = dict(min_calib_range=min(ends), max_calib_range=max(ends), fine_steps=fine_steps)
+    check_all("mxq_dequantize", [data], attrs, [dequantize([data], attrs)])
+
+
 @settings(max_examples=600, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
 @given(cases())
 def test_generated(case):
@@ -114,6 +123,8 @@ ONE = np.ones(1, np.float32)
         ("scales", ["int8", ONE], dict(ranges="channel", axis=1), ["scale has 1 values", "expected 3"]),
         ("zero_point", ["int8"], dict(scale=1, zero_point=128), ["zero_point=128", "int8"]),
         ("zero_point_int32", ["int32"], dict(scale=1, zero_point=1), ["zero_point=1", "int32"]),
+        ("parts_odd", ["int8"], dict(min_calib_range=0, max_calib_range=1, fine_steps=8), ["even"]),
+        ("parts_scale", ["int8"], dict(scale=1, fine_steps=8), ["fine_steps=8", "min_calib_range"]),
         ("float", ["float32"], dict(scale=1), ["data is float32", "int8 and uint8"]),
         ("int32_range", ["int32"], dict(min_calib_range=0, max_calib_range=1), ["data is int32"]),
         ("min_type", ["int8", np.ones(1, np.int8), ONE], dict(ranges="tensor"), ["min is int8", "float32"]),

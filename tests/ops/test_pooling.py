@@ -53,6 +53,22 @@ def test_generated(case):
     check_all("mxq_pooling", [data], attrs, [pooling(data, attrs)])
 
 
+@settings(max_examples=200, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+@given(geometries(), st.sampled_from(["max", "avg"]), st.booleans(), st.integers(0, 2**31))
+def test_generated_float(geometry, pool_type, count_include_pad, seed):
+    attrs, shape = geometry
+    attrs = {**attrs, "pool_type": pool_type, "count_include_pad": count_include_pad}
+    data = np.random.RandomState(seed).randn(*shape).astype(np.float32)
+    check_all("mxq_pooling", [data], attrs, [pooling(data, attrs)])
+
+
+def test_float_has_no_scale():
+    data = np.zeros((1, 2, 2, 1), np.float32)
+    for attrs in ({"out_type": "int8"}, {"in_scale": 0.5}, {"in_zero_point": 1}):
+        attrs = {"global_pool": True, "pool_type": "avg", **attrs}
+        assert "float32" in error_of(lambda a=attrs: mx.nd.mxq_pooling(nd(data), **a))
+
+
 def mx_pooling(data, attrs):
     """MXNet's Pooling on channels-last integers, or None where MXNet has no answer."""
     rank = data.ndim - 2
@@ -136,7 +152,7 @@ DATA = np.ones((1, 5, 6, 2), np.int8)
 
 @parameterized.expand(
     [
-        ("float", DATA.astype(np.float32), dict(kernel=(2, 2)), ["data is float32", "int8 and uint8"]),
+        ("int32", DATA.astype(np.int32), dict(kernel=(2, 2)), ["data is int32", "int8 and uint8"]),
         ("no_kernel", DATA, {}, ["kernel is missing", "1 or 2 numbers"]),
         ("rank", DATA, dict(kernel=(2,)), ["(1, 5, 6, 2)", "(N, W, C)"]),
         ("too_large", DATA, dict(kernel=(7, 2)), ["kernel 7 exceeds", "is 5 and padded to 5"]),

@@ -44,6 +44,54 @@ def test_generated(case):
     check_all("mxq_quantize_v2", [data], attrs, quantize_v2(data, attrs))
 
 
+@st.composite
+def fine_cases(draw):
+    lo, hi = sorted([draw(FLOATS), draw(FLOATS)])
+    attrs = {"out_type": draw(st.sampled_from(["int8", "uint8"])), "min_calib_range": lo, "max_calib_range": hi}
+    attrs["fine_steps"] = draw(st.sampled_from([2, 8, 8, 64]))
+    attrs.update(draw(st.sampled_from([{}, {"layout": "channels_last"}, {"axis": -1}, {"axis": 1, "layout": "keep"}])))
+    return attrs, draw(shapes()), draw(st.integers(0, 2**31)), draw(st.sampled_from([1e-3, 1.0, 100.0, 1e6]))
+
+
+@generated
+@given(fine_cases())
+def test_generated_in_two_parts(case):
+    attrs, shape, seed, spread = case
+    data = (np.random.RandomState(seed).randn(*shape) * spread).astype(np.float32)
+    check_all("mxq_quantize_v2", [data], attrs, quantize_v2(data, attrs))
+
+
+def test_two_parts_are_finer_than_one():
+    data = np.float32(np.linspace(-1, 1, 4000)).reshape(10, 400)
+    attrs = dict(out_type="int8", min_calib_range=-1.0, max_calib_range=1.0)
+    whole = call("mxq_quantize_v2", [data], attrs)[0]
+    parts = call("mxq_quantize_v2", [data], {**attrs, "fine_steps": 8})[0]
+    ranges = dict(min_calib_range=-1.0, max_calib_range=1.0)
+    one = call("mxq_dequantize", [whole], ranges)[0] - data
+    two = call("mxq_dequantize", [parts], {**ranges, "fine_steps": 8})[0] - data
+    assert np.abs(two).max() < 1.01 * np.abs(one).max() / 8
+
+
+def test_two_parts_of_values_that_are_no_numbers():
+    data = np.float32([[np.nan, np.inf, -np.inf, 3e38, -3e38, 0.0, -0.0, 1e-45]] * 9)
+    for dtype in ("int8", "uint8"):
+        attrs = dict(out_type=dtype, min_calib_range=-1.0, max_calib_range=1.0, fine_steps=8)
+        check_all("mxq_quantize_v2", [data], attrs, quantize_v2(data, attrs))
+
+
+@parameterized.expand(
+    [
+        ("no_range", dict(fine_steps=8), np.zeros((2, 2), np.float32), "fine_steps"),
+        ("integers", dict(fine_steps=8, min_calib_range=0, max_calib_range=1), np.zeros((2, 2), np.int8), "float32"),
+        ("many", dict(fine_steps=65, min_calib_range=0, max_calib_range=1), np.zeros((2, 2), np.float32), "[1, 64]"),
+        ("axis", dict(axis=2), np.zeros((2, 2), np.float32), "axis"),
+        ("axis_moves", dict(axis=-1, layout="channels_last"), np.zeros((2, 2), np.float32), "axis"),
+    ]
+)
+def test_two_parts_need(_, attrs, data, words):
+    assert words in error_of(lambda: mx.nd.mxq_quantize_v2(nd(data), **attrs))
+
+
 @parameterized.expand(["int8", "uint8"])
 def test_every_tie_rounds_to_even_and_both_ends_saturate(dtype):
     lo, hi = (-127, 127) if dtype == "int8" else (-100, 155)

@@ -4,7 +4,7 @@ from typing import Any, Dict, Sequence
 
 import numpy as np
 
-from mxq.qmath import QParams, range_to_qparams
+from mxq.qmath import QParams, dequantize_fine, range_to_qparams
 from mxq.qmath import dequantize as to_float
 
 
@@ -12,6 +12,9 @@ def dequantize(inputs: Sequence[np.ndarray], attrs: Dict[str, Any]) -> np.ndarra
     """The output of mxq_dequantize for the operator's attributes as Python values."""
     data, kind = inputs[0], attrs.get("ranges", "none")
     dtype = str(data.dtype)
+    if attrs.get("fine_steps", 1) > 1:
+        qparams = range_to_qparams(attrs["min_calib_range"], attrs["max_calib_range"], dtype)
+        return dequantize_fine(*np.split(data, 2, axis=1), qparams, attrs["fine_steps"])
     if kind == "channel":
         column = [1] * data.ndim
         column[attrs["axis"]] = -1

@@ -55,6 +55,8 @@ def output_stage(
     t = t + (bias * ratio).astype(np.float32)
 
     def add(t: np.ndarray) -> np.ndarray:
+        if residual.dtype == np.float32:
+            return t + residual
         centred = (residual.astype(np.int32) - attrs.get("sum_zero_point", 0)).astype(np.float32)
         return fma(centred, qmath.multiplier(np.float32(attrs["sum_scale"]), out_scale), t)
 

@@ -4,7 +4,7 @@ from typing import Any, Dict, List
 
 import numpy as np
 
-from mxq.qmath import QParams, dequantize, multiplier, quantize, range_to_qparams, round_clamp
+from mxq.qmath import QParams, dequantize, multiplier, quantize, quantize_fine, range_to_qparams, round_clamp
 
 
 def quantize_v2(data: np.ndarray, attrs: Dict[str, Any]) -> List[np.ndarray]:
@@ -12,6 +12,10 @@ def quantize_v2(data: np.ndarray, attrs: Dict[str, Any]) -> List[np.ndarray]:
     out_type = attrs.get("out_type", "int8")
     scale, zero = np.float32(attrs.get("in_scale", 1.0)), attrs.get("in_zero_point", 0)
     extra = []
+    if attrs.get("fine_steps", 1) > 1:
+        to = range_to_qparams(attrs["min_calib_range"], attrs["max_calib_range"], out_type)
+        q = np.concatenate(quantize_fine(data, to, attrs["fine_steps"]), axis=attrs.get("axis", 1))
+        return [np.ascontiguousarray(np.moveaxis(q, 1, -1)) if attrs.get("layout") == "channels_last" else q]
     if "min_calib_range" in attrs:
         to = range_to_qparams(attrs["min_calib_range"], attrs["max_calib_range"], out_type)
         q = quantize(data, to) if data.dtype == np.float32 else _rescale(data, scale, zero, to)

@@ -1,0 +1,92 @@
+// mxq_quantize_v2 with fine_steps above 1.
+#include <algorithm>
+
+#include "../ops/layout.h"
+#include "../ops/quantize_v2.h"
+#include "channels.h"
+#include "clones.h"
+
+namespace mxq {
+namespace {
+
+struct FineRow {
+  float inverse, zero_point, low, high, steps;
+};
+
+// floor() and rint() of values in a range where adding and subtracting 1.5 * 2^23 rounds half to even.
+inline __attribute__((always_inline)) float round_small(float v) {
+  constexpr float kRound = 12582912.0f;
+  return (v + kRound) - kRound;
+}
+
+inline __attribute__((always_inline)) float whole_steps(float t, const FineRow& row) {
+  float v = t > row.low ? t : row.low;  // also NaN
+  v = v < row.high ? v : row.high;
+  const float rounded = round_small(v);
+  return rounded > v ? rounded - 1.0f : rounded;
+}
+
+MXQ_CLONES void whole_row(const float* src, uint8_t* dst, int64_t n, FineRow row) {
+  for (int64_t i = 0; i < n; ++i) {
+    dst[i] = static_cast<uint8_t>(static_cast<int>(whole_steps(src[i] * row.inverse + row.zero_point, row)));
+  }
+}
+
+MXQ_CLONES void rest_row(const float* src, uint8_t* dst, int64_t n, FineRow row) {
+  for (int64_t i = 0; i < n; ++i) {
+    const float t = src[i] * row.inverse + row.zero_point;
+    float v = (t - whole_steps(t, row)) * row.steps;
+    v = v > 0.0f ? v : 0.0f;  // also NaN
+    v = v < row.steps ? v : row.steps;
+    v = round_small(v) + row.zero_point;
+    dst[i] = static_cast<uint8_t>(static_cast<int>(v < row.high ? v : row.high));
+  }
+}
+
+class CpuQuantizeFine : public Kernel {
+ public:
+  explicit CpuQuantizeFine(const QuantizeV2Op& op)
+      : channels_last_(op.channels_last),
+        axis_(op.axis),
+        row_{reciprocal(op.qparams.scale), static_cast<float>(op.qparams.zero_point),
+             static_cast<float>(qmin(op.out_type)), static_cast<float>(qmax(op.out_type)),
+             static_cast<float>(op.fine_steps)} {}
+
+  void run(const std::vector<Tensor>& in, const std::vector<Tensor>& out, RunContext*) const override {
+    const float* const src = in[0].as<float>();
+    uint8_t* const dst = out[0].as<uint8_t>();
+    const Shape& shape = in[0].shape();
+    const int64_t size = in[0].size();
+    if (size == 0) return;
+    const int64_t axis = axis_of(shape, axis_);
+    int64_t outer = 1;
+    for (int64_t i = 0; i < axis; ++i) outer *= shape[i];
+    const int64_t block = size / outer, channels = shape[axis], spatial = block / channels;
+    if (channels_last_ && spatial > 1) {  // whole steps and rests as if they were 2 * channels of the source
+      to_channels_last(outer, 2 * channels, spatial, sizeof(float), dst,
+                       [&](int64_t offset, int64_t c, uint8_t* to, int64_t n) {
+                         const int64_t batch = offset / (2 * channels * spatial), s = offset % spatial;
+                         const float* from = src + (batch * channels + c % channels) * spatial + s;
+                         c < channels ? whole_row(from, to, n, row_) : rest_row(from, to, n, row_);
+                       });
+      return;
+    }
+    parallel_for(outer, block * 6, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        whole_row(src + i * block, dst + 2 * i * block, block, row_);
+        rest_row(src + i * block, dst + (2 * i + 1) * block, block, row_);
+      }
+    });
+  }
+
+ private:
+  bool channels_last_;
+  int64_t axis_;
+  FineRow row_;
+};
+
+}  // namespace
+
+KernelPtr cpu_quantize_fine(const QuantizeV2Op& op) { return std::make_shared<CpuQuantizeFine>(op); }
+
+}  // namespace mxq
