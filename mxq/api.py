@@ -30,10 +30,11 @@ from .passes.drop_noops import drop_noops
 from .passes.fold_batchnorm import fold_batchnorm
 from .passes.fold_pad import fold_pad
 from .passes.form_regions import form_regions
-from .passes.insert_qdq import TensorRange, insert_qdq
+from .passes.insert_qdq import FINE_STEPS, TensorRange, insert_qdq
 from .passes.lower import lower
 from .passes.prepend_normalization import prepend_normalization
 from .passes.quantize_params import quantize_params
+from .presets import with_preset
 from .report import Report
 from .shapes import infer_shapes
 
@@ -45,6 +46,7 @@ CHOICES = {
     "quantize_mode": ("smart", "full"),
     "quantize_granularity": ("channel-wise", "tensor-wise"),
     "weight_rounding": ("adaptive", "nearest"),
+    "activation_bits": tuple(FINE_STEPS),
     "input_dtype": ("float32", "int8", "uint8"),
 }
 #: What integers at the network's input stand for: themselves.
@@ -54,6 +56,7 @@ INPUT_RANGES = {"uint8": TensorRange(0.0, 255.0, "uint8"), "int8": TensorRange(-
 class Options(NamedTuple):
     """Everything that decides how a graph becomes int8; the keyword arguments of quantize_model, checked."""
 
+    preset: str = "default"
     calib_mode: str = "mse"
     num_calib_examples: Optional[int] = None
     calib_table: Optional[CalibTable] = None
@@ -101,6 +104,7 @@ def quantize_model(sym, params, calib_data=None, **options) -> QuantizedModel:
             DataLoader with or without labels, numpy arrays or NDArrays (first axis = examples; a dict by input name, or
             a tuple, for several inputs), or any iterable of batches. Not needed with `calib_table` or
             ``calib_mode='none'``.
+        preset: 'default', or 'best': the closest to float, with activation_bits=11. Options given beside it count.
         calib_mode: how a tensor's range is chosen: 'mse' (least squared error), 'entropy' (least KL divergence),
             'percentile', 'minmax' (also 'naive'), or 'none': ranges are found at run time, which is slower.
         num_calib_examples: use exactly so many examples; all by default.
@@ -113,6 +117,10 @@ def quantize_model(sym, params, calib_data=None, **options) -> QuantizedModel:
             rounds each to the nearest level, and so does 'adaptive' where there is a table but no data.
         equalize: channels between two layers are brought to similar ranges first.
         bias_correction: biases take back the mean error that rounding the weights makes on the calibration data.
+        activation_bits: 8, or 11: what convolutions and fully connected layers read comes in two 8-bit parts, and
+            residual sums, poolings and concats between them are float. The rounding of activations all but vanishes,
+            for about twice the multiplications and four times the memory traffic of activations; grouped convolutions
+            and operators other than those named still read 8 bits.
         regions: neighbouring int8 operators run as one node of the symbol (`operators` has them one by one), which is
             faster; False: every operator is a node, whose output MXNet's tools can look at.
         excluded_sym_names, excluded_op_names, excluded_patterns: lists of node names, operator names and regular
@@ -148,7 +156,7 @@ def quantize_model(sym, params, calib_data=None, **options) -> QuantizedModel:
         data or a table that do not fit. All are subclasses of MXQError and ValueError.
     """
     check_names("quantize_model", options, Options._fields)
-    return quantize_graph(read_network(sym, params), calib_data, Options(**options))
+    return quantize_graph(read_network(sym, params), calib_data, Options(**with_preset(options)))
 
 
 def read_network(sym, params) -> Graph:
@@ -271,7 +279,13 @@ def _quantized(plan: Plan, table: Optional[CalibTable], options: Options, moment
     return run(
         plan.annotated,
         [
-            functools.partial(insert_qdq, table=table, quantized_dtype=options.quantized_dtype, fixed=plan.integers, activation_bits=options.activation_bits),
+            functools.partial(
+                insert_qdq,
+                table=table,
+                quantized_dtype=options.quantized_dtype,
+                fixed=plan.integers,
+                activation_bits=options.activation_bits,
+            ),
             functools.partial(
                 quantize_params,
                 granularity=options.quantize_granularity,
@@ -313,7 +327,7 @@ def _check(options: Options) -> None:
         by_operator = name == "quantize_granularity" and isinstance(given, Mapping)
         for value in given.values() if by_operator else [given]:
             if value not in accepted:
-                raise ConfigError(f"{name}={given!r}: accepted are {', '.join(accepted)}")
+                raise ConfigError(f"{name}={given!r}: accepted are {', '.join(map(str, accepted))}")
 
 
 def _data_names(graph: Graph, options: Options) -> List[str]:

@@ -15,8 +15,9 @@ from .errors import ConfigError
 from .graph import Graph
 from .ops import COMPUTE
 from .ops.weighted import geometry_of
-from .passes.annotate import units
+from .passes.annotate import quantized_values, units
 from .passes.equalize import channel_factors, equalize
+from .passes.insert_qdq import FINE_STEPS, finer_readers
 
 _log = logging.getLogger(__name__)
 
@@ -73,13 +74,23 @@ def calibrate(plan, options) -> Calibration:
         statistics = _collect(floats, plan.tensors, examples, options, observers=[moments])
     if table is None:
         table = choose(
-            statistics, options.calib_mode, graph_hash=graph_hash(plan.floats), dtype=options.quantized_dtype
+            statistics,
+            options.calib_mode,
+            graph_hash=graph_hash(plan.floats),
+            dtype=options.quantized_dtype,
+            fine_steps=_fine_steps(annotated, plan, options),
         )
         table = table.extended(
             channel_factors=factors,
             data_shapes={n.name: floats.shapes[n.name, 0] for n in floats.inputs if (n.name, 0) in floats.shapes},
         )
     return Calibration(floats, annotated, table, moments, statistics)
+
+
+def _fine_steps(annotated: Graph, plan, options) -> Dict[str, int]:
+    finer = finer_readers(annotated, options.activation_bits, plan.integers)
+    steps = FINE_STEPS[options.activation_bits]
+    return {tensor_key(v): steps for v in quantized_values(annotated) if (id(v.node), v.index) in finer}
 
 
 def _collect(floats: Graph, tensors: Mapping, examples: Iterable, options, observers: List):

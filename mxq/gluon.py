@@ -13,6 +13,7 @@ from .errors import ConfigError, nearest
 from .files import save_model, write_atomically
 from .graph import Graph
 from .model import QuantizedModel
+from .presets import with_preset
 from .report import Report
 from .trace import Traced, trace
 
@@ -161,7 +162,7 @@ def make_options(
             hint = nearest(op, present) or f"; the network has {', '.join(present)}"
             raise ConfigError(f"exclude_operators: no node is a {op!r}{hint}")
     return Options(
-        **options,
+        **with_preset(options),
         data_names=traced.names,
         label_names=(),
         data_shapes=traced.shapes or None,

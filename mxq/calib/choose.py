@@ -34,6 +34,7 @@ def choose(
     *,
     graph_hash: str = "",
     dtype: Union[str, Mapping[str, str]] = "auto",
+    fine_steps: Mapping[str, int] = None,
     **options,
 ) -> CalibTable:
     """Decides the range of every tensor.
@@ -50,6 +51,8 @@ def choose(
         graph_hash: of the calibrated graph, for the table.
         dtype: what the tensors become: 'int8' (symmetric), 'uint8' (affine, contains 0), or 'auto': uint8 where no
             value is negative. One for all, or by tensor key (those not named: 'auto').
+        fine_steps: by tensor key, into how many parts a step is divided (11-bit tensors: 8); 1 where not named. 'mse'
+            weighs clipping against rounding, so it clips those less.
         options: passed to the mode: ``percentile=99.9`` for 'percentile'.
 
     Raises:
@@ -72,6 +75,11 @@ def choose(
             raise ConfigError(f"dtype {kind!r} of tensor {key!r}: accepted are {', '.join(DTYPES)}")
         if kind == "auto":
             kind = "uint8" if histogram.min >= 0 else "int8"
-        ranges[key] = MODES[name](histogram, kind, **options)
+        parts = (fine_steps or {}).get(key, 1)
+        if name == "mse" and parts > 1:  # rounding errors are 1 / parts as large
+            weight = options.get("clip_weight", thresholds.CLIP_WEIGHT) * parts**2
+            ranges[key] = thresholds.mse(histogram, kind, **{**options, "clip_weight": weight})
+        else:
+            ranges[key] = MODES[name](histogram, kind, **options)
     means = {key: tensor.channel_mean for key, tensor in statistics.items() if tensor.channel_mean is not None}
     return CalibTable(ranges, name, graph_hash, statistics.num_examples, channel_means=means)

@@ -58,7 +58,7 @@ def insert_qdq(
         activation_bits: 8 or 11.
     """
     graph = graph.copy()
-    finer = _finer_readers(graph, fixed or {}) if activation_bits > 8 and table is not None else {}
+    finer = {} if table is None else finer_readers(graph, activation_bits, fixed or {})
     ranges = {} if table is None else assign_ranges(graph, table, quantized_dtype, fixed or {})
     for value in quantized_values(graph):
         key = (id(value.node), value.index)
@@ -141,8 +141,10 @@ def _align(value: Value, target: TensorRange, found: Dict, uses: Dict, source_of
         found[key] = target
 
 
-def _finer_readers(graph: Graph, fixed: Dict[str, TensorRange]) -> Dict[Key, List[Use]]:
+def finer_readers(graph: Graph, activation_bits: int, fixed: Dict[str, TensorRange]) -> Dict[Key, List[Use]]:
     """Values of which every reader can do better than 8 bits -> the multiplying ones among the readers."""
+    if activation_bits == 8:
+        return {}
     uses, unit_of = graph.uses(), {n.name: unit for unit in units(graph) for n in unit.nodes}
     found = {}
     for value in quantized_values(graph):

@@ -292,9 +292,7 @@ class Lowering:
         new = self.emit(QUANTIZE, node.name, [there.value if stays else self._as_float(source)], attrs)
         if qparams is None:
             return Form(new.out(), layout, rank, attrs["out_type"], runtime=(new.out(1), new.out(2)))
-        return Form(
-            new.out(), layout, rank, qparams.dtype, qparams.scale, qparams.zero_point, fine_steps=fine_steps
-        )
+        return Form(new.out(), layout, rank, qparams.dtype, qparams.scale, qparams.zero_point, fine_steps=fine_steps)
 
     def _relayout(self, form: Form, layout: str, value: Value) -> Form:
         if form.rank is None:
@@ -404,9 +402,9 @@ class Lowering:
 
 
 def _round_sums(weight: np.ndarray) -> np.ndarray:
-    """Rounds so that the sum over each output channel is right too: rests are never negative, their mean must not add up.
+    """Rounds to nearest, but for as many as it takes to get the sum of each output channel right.
 
-    To nearest, but for those next to the middle between two levels, as many as it takes.
+    Rests are never negative: times weights whose errors have a mean they would shift the output.
     """
     rows = weight.reshape(len(weight), -1)
     rounded = np.rint(rows)
