@@ -16,6 +16,9 @@ MODES: Dict[str, Callable] = {
     "mse": thresholds.mse,
 }
 ALIASES = {"naive": "minmax"}
+#: Finer steps leave room for values beyond those of calibration. Measured on two image networks: 1.5 gives 0.4 and
+#: 0.9 dB over 1, 2 is no better than 1.
+FINE_MARGIN = 1.5
 DTYPES = ("auto", "int8", "uint8")
 
 
@@ -52,7 +55,7 @@ def choose(
         dtype: what the tensors become: 'int8' (symmetric), 'uint8' (affine, contains 0), or 'auto': uint8 where no
             value is negative. One for all, or by tensor key (those not named: 'auto').
         fine_steps: by tensor key, into how many parts a step is divided (11-bit tensors: 8); 1 where not named. 'mse'
-            weighs clipping against rounding, so it clips those less.
+            weighs clipping against rounding, so it clips those less, and leaves them a margin of FINE_MARGIN.
         options: passed to the mode: ``percentile=99.9`` for 'percentile'.
 
     Raises:
@@ -78,7 +81,8 @@ def choose(
         parts = (fine_steps or {}).get(key, 1)
         if name == "mse" and parts > 1:  # rounding errors are 1 / parts as large
             weight = options.get("clip_weight", thresholds.CLIP_WEIGHT) * parts**2
-            ranges[key] = thresholds.mse(histogram, kind, **{**options, "clip_weight": weight})
+            lo, hi = thresholds.mse(histogram, kind, **{**options, "clip_weight": weight})
+            ranges[key] = FINE_MARGIN * lo, FINE_MARGIN * hi
         else:
             ranges[key] = MODES[name](histogram, kind, **options)
     means = {key: tensor.channel_mean for key, tensor in statistics.items() if tensor.channel_mean is not None}
