@@ -30,6 +30,8 @@ def never():
 OPTIONS = [
     ("calib_mode", "entrpoy", "'entrpoy'", "nearest: entropy"),
     ("calib_mode", ["mse"], "['mse']", "minmax"),
+    ("preset", "bst", "preset='bst'", "default, best", "nearest: best"),
+    ("activation_bits", 16, "activation_bits=16", "8, 11"),
     ("calibmode", "mse", "no option 'calibmode'", "nearest: calib_mode"),
     ("num_calib_examples", 0, "num_calib_examples=0", "from 1"),
     ("num_calib_examples", "5", "num_calib_examples='5'", "from 1"),

@@ -38,8 +38,9 @@ inline int round_clamp(float t, int zero_point, int lo, int hi) {
 // float32 -> 8 bit: t = x * (1 / scale), the reciprocal rounded to float32.
 inline float reciprocal(float scale) { return 1.0f / scale; }
 
-// A value in two parts that together are finer than one step: `whole` steps, rounded down, and `rest`, in 1 / fine_steps
-// of a step, from 0 to fine_steps. Both are stored with the zero point added, so that one zero point serves both.
+// A value in two parts that together are finer than one step: `whole` steps, rounded down, and `rest`, in 1 /
+// fine_steps of a step, from 0 to fine_steps. Both are stored with the zero point added, so that one zero point serves
+// both.
 struct FineParts {
   int whole, rest;
 };

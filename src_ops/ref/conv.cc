@@ -59,7 +59,8 @@ class RefLinear : public Kernel {
       out.as<int32_t>()[at] = clamp_int32(acc + (stage_.no_bias ? 0 : terms.bias_int[o]));
       return;
     }
-    const float t = stage_value(stage_, acc, terms.multiplier[o], terms.bias[o], residual ? read_residual(*residual, at) : 0);
+    const float t =
+        stage_value(stage_, acc, terms.multiplier[o], terms.bias[o], residual ? read_residual(*residual, at) : 0);
     if (stage_.out_type == DType::kFloat32) {
       out.as<float>()[at] = t;
     } else {

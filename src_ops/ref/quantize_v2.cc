@@ -58,7 +58,8 @@ class RefQuantizeV2 : public Kernel {
                                          op_.fine_steps, qmin(op_.out_type), qmax(op_.out_type));
       for (int part = 0; part < 2; ++part) {
         const int64_t to = part * channels + c;
-        const int64_t at = op_.channels_last ? (n * inner + s) * 2 * channels + to : (n * 2 * channels + to) * inner + s;
+        const int64_t at =
+            op_.channels_last ? (n * inner + s) * 2 * channels + to : (n * 2 * channels + to) * inner + s;
         out.as<uint8_t>()[at] = static_cast<uint8_t>(part ? parts.rest : parts.whole);
       }
     }

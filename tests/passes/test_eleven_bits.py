@@ -1,0 +1,110 @@
+"""Activations of 11 bits: what reads them in two parts, what in float, and how much closer the network comes."""
+
+import json
+
+import mxnet as mx
+import numpy as np
+from parameterized import parameterized
+
+import mxq
+from mxq.passes.lower import _round_sums
+
+from ..networks import NETWORKS, batch, conv, fill, forward, relu
+from .test_lower import sqnr
+
+#: Networks with a layer that is neither grouped nor behind an operator that needs 8-bit integers.
+NAMES = [name for name in NETWORKS if name != "nothing_quantizable"]
+
+
+def _model(net, **options):
+    data = batch(net[3])
+    options = {"activation_bits": 11, "equalize": False, "data_names": list(net[3]), **options}
+    return data, mxq.quantize_model(net[0], net[1:3], data, **options)
+
+
+def _nodes(model, op):
+    return [n for n in json.loads(model.operators.symbol().tojson())["nodes"] if n["op"] == op]
+
+
+@parameterized.expand([(name,) for name in NAMES])
+def test_lowered_agrees_with_explicit_quantization_and_is_no_worse_than_8_bits(name):
+    net = NETWORKS[name]()
+    data, model = _model(net)
+    plain = mxq.quantize_model(net[0], net[1:3], data, equalize=False, data_names=list(net[3]))
+    assert model.symbol.list_outputs() == net[0].list_outputs()
+    for e, q, y, p in zip(forward(net, data), forward(model.qdq, data), forward(model, data), forward(plain, data)):
+        assert y.shape == e.shape and y.dtype == e.dtype
+        assert sqnr(q, y) > sqnr(e, q) or sqnr(q, y) > 40, (sqnr(q, y), sqnr(e, q))
+        # Beyond 40 dB the few outputs of these networks say little.
+        assert sqnr(e, y) > min(sqnr(e, p), 40) - 1, (sqnr(e, y), sqnr(e, p))
+
+
+@parameterized.expand([("plain",), ("residual",), ("inception",), ("conv1d",)])
+def test_only_the_rounding_of_weights_is_left(name):
+    net = NETWORKS[name]()
+    data, model = _model(net, weight_rounding="nearest")
+    graph = model.qdq.copy()
+    for node in list(graph.nodes):
+        if node.op == "mxq_dequantize" and node.inputs[0].node.op == "mxq_quantize_v2":
+            graph.replace(node.out(), node.inputs[0].node.inputs[0])
+    for e, y, weights in zip(forward(net, data), forward(model, data), forward(graph, data)):
+        assert sqnr(e, y) > min(sqnr(e, weights), 48) - 1.5, (sqnr(e, y), sqnr(e, weights))
+
+
+def test_residual_pooling_and_concat_read_float():
+    data = mx.sym.var("data")
+    x = relu(conv(data, "a", 6), "a_relu")
+    y = relu(conv(x, "b", 6, pad=(1, 1)) + x, "b_relu")
+    pooled = mx.sym.Pooling(y, kernel=(2, 2), pool_type="max", name="pool")
+    z = mx.sym.Concat(conv(pooled, "c", 3), conv(pooled, "d", 4), dim=1, name="cat")
+    net = fill(conv(z, "e", 5), {"data": (2, 3, 11, 11)})
+    _, model = _model(net)
+    quantized = sorted(n["name"] for n in _nodes(model, "mxq_quantize_v2"))
+    assert quantized == ["a_relu_quantize", "cat_quantize", "data_quantize", "pool_quantize"], quantized
+    assert all(n["attrs"]["fine_steps"] == "8" for n in _nodes(model, "mxq_quantize_v2"))
+    assert all(n["attrs"]["out_type"] == "float32" for n in _nodes(model, "mxq_conv") + _nodes(model, "mxq_concat"))
+    assert [n["name"] for n in _nodes(model, "transpose")] == ["e"], "the layout changes only at the output"
+    assert model.arg_params["a_weight_quantize_parts"].shape == (6, 6, 3, 3)
+
+
+def test_a_grouped_convolution_reads_8_bits():
+    x = relu(conv(mx.sym.var("data"), "a", 6), "a_relu")
+    net = fill(conv(conv(x, "b", 6, num_group=6), "c", 5), {"data": (2, 3, 9, 9)})
+    _, model = _model(net)
+    parts = {n["name"]: n["attrs"].get("fine_steps") for n in _nodes(model, "mxq_quantize_v2")}
+    assert parts == {"data_quantize": "8", "b_quantize": "8"}, parts  # a writes its 8 bits itself
+    by_name = {n["name"]: n["attrs"] for n in _nodes(model, "mxq_conv")}
+    assert by_name["a"]["out_type"] == "uint8" and by_name["b"]["out_type"] == "float32"
+
+
+def test_raw_integers_stay_as_they_are():
+    net = fill(conv(mx.sym.var("data"), "a", 2), {"data": (1, 3, 6, 6)})
+    raw = np.random.RandomState(0).randint(0, 256, (1, 3, 6, 6)).astype("uint8")
+    model = mxq.quantize_model(net[0], net[1:3], raw, input_dtype="uint8", activation_bits=11)
+    assert not _nodes(model, "mxq_quantize_v2")
+
+
+def test_ranges_leave_a_margin_and_the_rest_of_the_table_does_not_change():
+    net = NETWORKS["depthwise"]()
+    _, fine = _model(net)
+    _, plain = _model(net, activation_bits=8)
+    wider = {k for k in plain.table.ranges if fine.table.range(k)[1] > 1.2 * plain.table.range(k)[1]}
+    same = {k for k in plain.table.ranges if fine.table.range(k) == plain.table.range(k)}
+    assert wider and same and wider | same == set(plain.table.ranges), (wider, same)
+
+
+def test_preset():
+    net = NETWORKS["residual"]()
+    data = batch(net[3])
+    best = mxq.quantize_model(net[0], net[1:3], data, preset="best")
+    assert any("fine_steps" in n["attrs"] for n in _nodes(best, "mxq_quantize_v2"))
+    given = mxq.quantize_model(net[0], net[1:3], data, preset="best", activation_bits=8)
+    assert not any("fine_steps" in n["attrs"] for n in _nodes(given, "mxq_quantize_v2"))
+
+
+def test_sums_of_weights_survive_rounding():
+    weight = np.random.RandomState(0).randint(-127, 128, (20, 7, 3, 3)) / 8.0
+    rounded = _round_sums(weight)
+    assert np.abs(rounded - weight).max() < 1 and (rounded == np.rint(rounded)).all()
+    assert np.abs((rounded - weight).reshape(20, -1).sum(axis=1)).max() <= 0.5
+    assert (np.abs(rounded - weight) <= 0.5).mean() > 0.8
