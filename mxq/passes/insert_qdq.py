@@ -158,7 +158,7 @@ def finer_readers(graph: Graph, activation_bits: int, fixed: Dict[str, TensorRan
 def _reads_finer(unit: Unit, value: Value, use: Use) -> str:
     """How a unit reads a value with more than 8 bits: 'parts', 'float', or '' where it cannot."""
     if unit.kind != COMPUTE:
-        return "float" if unit.spec.name in ("pooling", "concat") else ""
+        return "float" if unit.spec.reads_float or unit.spec.name in ("pooling", "concat") else ""
     if value != unit.inputs[0] or use.node.op in ADD:
         return "float"
     head = unit.head
