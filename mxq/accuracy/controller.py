@@ -12,9 +12,10 @@ from ..calib.table import graph_hash
 from ..errors import ConfigError
 from ..graph import Graph
 from ..model import QuantizedModel
+from ..noise import decibel
 from ..passes.annotate import leave_float
 from .adapters import as_metric
-from .metrics import Metric, decibel
+from .metrics import Metric
 from .running import EvalData, Reference, Runner, first_examples
 from .search import Found, smallest
 from .sensitivity import layers_of, measure
@@ -218,7 +219,7 @@ class _Controller:
             show=options.progress,
         )
         ranked = sorted(self._layers, key=lambda layer: -noise[layer])
-        return [(layer, decibel(1.0, noise[layer])) for layer in ranked]
+        return [(layer, decibel(noise[layer])) for layer in ranked]
 
     def _without(self, left: Dict[str, str]) -> Graph:
         return leave_float(

@@ -15,6 +15,7 @@ import numpy as np
 
 from ..calib.data import Batch
 from ..errors import ConfigError
+from ..noise import Noise
 
 Outputs = Sequence[np.ndarray]
 
@@ -130,26 +131,15 @@ class Sqnr(Metric):
         self.reset()
 
     def reset(self) -> None:
-        self._signal: List[float] = []
-        self._noise: List[float] = []
+        self._noises: List[Noise] = []
 
     def update(self, outputs: Outputs, reference: Outputs, batch: Batch) -> None:
-        if not self._signal:
-            self._signal, self._noise = [0.0] * len(reference), [0.0] * len(reference)
-        for i, (a, b) in enumerate(zip(outputs, reference)):
-            wanted = np.asarray(b, np.float64)
-            self._signal[i] += float(np.square(wanted).sum())
-            self._noise[i] += float(np.square(wanted - a).sum())
+        self._noises = self._noises or [Noise() for _ in reference]
+        for noise, wanted, found in zip(self._noises, reference, outputs):
+            noise.add(wanted, found)
 
     def value(self) -> float:
-        return min(map(decibel, self._signal, self._noise), default=float("nan"))
-
-
-def decibel(signal: float, noise: float) -> float:
-    """``10 log10(signal / noise)``; infinity without noise."""
-    if noise == 0:
-        return float("inf")
-    return float(10 * np.log10(signal / noise)) if signal > 0 else float("-inf")
+        return min((noise.db for noise in self._noises), default=float("nan"))
 
 
 class MeanIoU(Metric):

@@ -13,6 +13,7 @@ import numpy as np
 from ..calib.data import Batch
 from ..calib.table import tensor_key
 from ..graph import Graph, Value
+from ..noise import Noise, mean_ratio
 from ..ops import COMPUTE, SELECT, lookup
 from ..passes.annotate import leave_float, units
 from ..progress import Progress
@@ -98,10 +99,9 @@ def _outputs(node, graph: Graph) -> List[Value]:
 
 def _noise(found: List[List[np.ndarray]], wanted: List[List[np.ndarray]]) -> float:
     """Mean over the watched values of noise over signal."""
-    ratios = []
-    for i in range(len(wanted[0])):
-        signal = sum(float(np.square(x[i], dtype=np.float64).sum()) for x in wanted)
-        noise = sum(float(np.square(np.subtract(a[i], b[i], dtype=np.float64)).sum()) for a, b in zip(found, wanted))
-        ratios.append(noise / signal if signal > 0 else float(noise > 0))
-    mean = float(np.mean(ratios))
-    return mean if np.isfinite(mean) else float(np.finfo(np.float64).max)
+    noises = [Noise() for _ in wanted[0]]
+    for results, exact in zip(found, wanted):
+        for noise, a, b in zip(noises, exact, results):
+            noise.add(a, b)
+    ratio = mean_ratio([noise for noise in noises if noise.signal])
+    return ratio if ratio == ratio else float("inf")  # NaN hurts most

@@ -11,12 +11,12 @@ import numpy as np
 from ..calib.statistics import Statistics
 from ..calib.table import tensor_key
 from ..graph import Graph, Node, Value
+from ..noise import Noise, decibel, mean_ratio
 from ..ops import COMPUTE, Unit
 from ..params import label_inputs
 from ..part import Part, Runner, by_key
 from ..passes.annotate import units
 from ..progress import Progress
-from .noise import Noise, decibel, mean_ratio
 from .result import Layer, Tensor
 from .tensors import TensorMeter
 

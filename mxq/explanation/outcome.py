@@ -5,7 +5,7 @@ from typing import Dict, List, NamedTuple, Optional, Sequence
 import numpy as np
 
 from ..errors import ConfigError
-from .noise import Noise
+from ..noise import Noise
 from .png import picture
 from .result import Classes, Output, Prediction
 

@@ -6,9 +6,9 @@ import numpy as np
 
 from ..calib.statistics import TensorStatistics
 from ..graph import Node
+from ..noise import Noise
 from ..passes.quantize_params import in_qparams
 from ..qmath import QMAX, QMIN
-from .noise import Noise
 from .result import Histogram, Tensor
 
 #: Bins of a histogram that is shown; more than half of them are in use.
