@@ -16,6 +16,8 @@ from .qmath import LEVELS
 
 #: Added to the diagonal, relative to its mean: the sample is finite.
 DAMPING = 0.01
+#: Mean squares between which float32 has digits enough.
+SMALLEST, LARGEST = 1e-30, 1e30
 _BLOCK = 64
 
 
@@ -50,7 +52,9 @@ def _factor(moments: np.ndarray, order: np.ndarray) -> np.ndarray:
     matrix = moments[np.arange(len(order))[:, None, None], backwards[:, :, None], backwards[:, None, :]]
     diagonal = np.einsum("gkk->gk", matrix)  # a view
     mean = diagonal.mean(axis=1, keepdims=True)
-    diagonal += np.where(mean > 0, DAMPING * mean, 1)  # inputs that were always zero say nothing: round to nearest
+    says = (mean > SMALLEST) & (mean < LARGEST)  # inputs that were always zero say nothing: round to nearest
+    matrix[~says[:, 0]] = 0
+    diagonal += np.where(says, DAMPING * mean, 1)
     try:
         lower = np.linalg.cholesky(matrix)
     except np.linalg.LinAlgError:  # moments of very different size need more digits

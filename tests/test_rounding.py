@@ -47,6 +47,8 @@ def test_inputs_that_were_always_zero():
     weight, _, moments = _problem(1)
     nearest, scale = quantize_weight(weight)
     np.testing.assert_array_equal(round_weight(weight, scale, np.zeros_like(moments)), nearest)
+    for factor in (1e-42, np.inf):  # squares beyond what float32 holds
+        np.testing.assert_array_equal(round_weight(weight, scale, (moments + 1) * np.float32(factor)), nearest)
     moments[:, 3] = moments[:, :, 3] = 0  # one dead input among others
     assert np.isfinite(round_weight(weight, scale, moments)).all()
 

@@ -94,8 +94,9 @@ def intersection_over_union(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     [[0.333, 0.0]]
     """
     a, b = np.asarray(a, np.float64)[:, None], np.asarray(b, np.float64)[None]
-    sides = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
-    inside = np.prod(np.maximum(sides, 0), axis=-1)
-    areas = [np.prod(np.maximum(x[..., 2:] - x[..., :2], 0), axis=-1) for x in (a, b)]
-    union = areas[0] + areas[1] - inside
-    return inside / np.where(union > 0, union, 1)
+    with np.errstate(all="ignore"):  # boxes of networks that are not trained can be infinite
+        sides = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
+        inside = np.prod(np.maximum(sides, 0), axis=-1)
+        areas = [np.prod(np.maximum(x[..., 2:] - x[..., :2], 0), axis=-1) for x in (a, b)]
+        found = np.nan_to_num(inside / (areas[0] + areas[1] - inside))
+    return np.where((a == b).all(axis=-1), 1.0, found)

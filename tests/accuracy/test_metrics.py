@@ -100,6 +100,8 @@ def test_detection():
     assert np.isclose(score(loose, detections(found), detections(wanted)), 200 * 3 / 9)
     assert score("detection", detections([[], []]), detections([[], []])) == 100.0
     assert score("detection", detections(wanted), detections(wanted)) == 100.0
+    infinite = [[(1, 0.9, (0, 0, np.inf, np.inf)), (1, 0.8, (5, 5, 5, 5))]]
+    assert score("detection", detections(infinite), detections(infinite)) == 100.0
 
 
 # -- metrics of others -------------------------------------------------------------------------------------------------
