@@ -33,9 +33,7 @@ def add_commands(commands) -> None:
     explain.add_argument("--calib-mode", default="mse", help="how ranges are chosen (default: mse)")
     explain.add_argument("--exclude", nargs="+", default=[], metavar="NODE", help="nodes that stay float")
     explain.add_argument("--layer-examples", type=int, default=32, help="how many examples layers are measured on")
-    explain.add_argument(
-        "--no-effects", action="store_true", help="leave out effects on the network's outputs: quicker"
-    )
+    explain.add_argument("--effect-examples", type=int, default=16, help="how many effects are measured on; 0: none")
     explain.add_argument("--classes", metavar="FILE", help="names of the classes, one a line")
     explain.add_argument("--title", default="", help="of the page")
     explain.add_argument("--html", metavar="FILE", help="write the page")
@@ -103,7 +101,7 @@ def _explain(args: argparse.Namespace) -> int:
         images=examples.images,
         class_names=_lines(args.classes),
         layer_examples=args.layer_examples,
-        effects=not args.no_effects,
+        effect_examples=args.effect_examples,
         title=args.title or args.symbol,
     )
     print(explanation)

@@ -1,7 +1,7 @@
 """Parts of a graph, run on their own: some values are fed, others come out."""
 
 import warnings
-from typing import Dict, Iterable, List, Mapping
+from typing import Dict, Iterable, Iterator, List, Mapping
 
 from .calib.table import tensor_key
 from .errors import CalibrationError
@@ -44,31 +44,22 @@ class Part:
         import mxnet as mx
 
         self._runner = runner
-        graph.sort()  # as the copy is
-        position = {id(node): i for i, node in enumerate(graph.nodes)}
-        twin = graph.copy()
-        nodes = [twin.nodes[position[id(node)]] for node in graph.nodes]
+        self._names: Dict[str, str] = {}  # of variables, by the key of the value that they stand for
+        fed_by: Dict[Value, Value] = {}
+        for number, (key, value) in enumerate(fed.items()):
+            variable = value.node if value.node.is_variable else Node(VARIABLE, f"__fed{number}__")
+            self._names[key] = variable.name
+            fed_by[value] = variable.out()
+        twins: Dict[int, Node] = {}
 
         def twin_of(value: Value) -> Value:
-            return Value(nodes[position[id(value.node)]], value.index)
+            return fed_by[value] if value in fed_by else Value(twins[id(value.node)], value.index)
 
-        twin.outputs = [twin_of(value) for value in heads]
-        replaced: Dict[tuple, Value] = {}
-        self._names: Dict[str, str] = {}  # of variables, by the key of the value that they stand for
-        for number, (key, value) in enumerate(fed.items()):
-            old = twin_of(value)
-            if old.node.is_variable:
-                self._names[key] = old.node.name
-                continue
-            variable = Node(VARIABLE, twin.unique_name(f"fed{number}"))
-            twin.nodes.insert(0, variable)
-            replaced[id(old.node), old.index] = variable.out()
-            self._names[key] = variable.name
-        for node in twin.nodes:
-            node.inputs = [replaced.get((id(v.node), v.index), v) for v in node.inputs]
-        twin.outputs = [replaced.get((id(v.node), v.index), v) for v in twin.outputs]
-        twin.prune()
-        self._symbol = twin.symbol()
+        for node in _between(heads, fed_by):
+            twins[id(node)] = Node(node.op, node.name, node.attrs, map(twin_of, node.inputs), node.subgraphs)
+        nodes = [value.node for value in fed_by.values()] + list(twins.values())
+        params = {node.name: graph.params[node.name] for node in nodes if node.name in graph.params}
+        self._symbol = Graph(nodes, [twin_of(value) for value in heads], params, graph.aux).symbol()
         self._variables = self._symbol.list_inputs()
         self._run = mx.nd.CachedOp(self._symbol)
 
@@ -100,6 +91,20 @@ class Part:
             raise CalibrationError(
                 f"the network does not accept data of shapes {shapes} without {', '.join(missing)}"
             ) from error
+
+
+def _between(heads: List[Value], fed: Mapping[Value, Value]) -> Iterator[Node]:
+    """Nodes that the heads need, inputs before users, where the fed values are there already."""
+    done = set()
+    stack = [(value.node, False) for value in heads if value not in fed]
+    while stack:
+        node, ready = stack.pop()
+        if ready:
+            yield node
+        elif id(node) not in done:
+            done.add(id(node))
+            stack.append((node, True))
+            stack.extend((value.node, False) for value in node.inputs if value not in fed)
 
 
 def by_key(values: Iterable[Value]) -> Dict[str, Value]:

@@ -49,7 +49,7 @@ def test_explain_images_with_classes_a_table_and_exclusions():
             file.write("cat\ndog\nbird\n")
         options = ["--shape", "3,8,8", "--mean", "100", "--std", "50", "--classes", classes, "--json", result]
         status, _, err = _run(
-            "explain", *files, records, *options, "--table", table, "--exclude", "conv1", "--no-effects"
+            "explain", *files, records, *options, "--table", table, "--exclude", "conv1", "--effect-examples", "0"
         )
         assert status == 0, err
         found = mxq.Explanation.load(result)

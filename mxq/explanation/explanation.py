@@ -8,6 +8,7 @@ from ..checks import Finding, Findings
 from ..errors import ConfigError
 from ..files import write_atomically
 from ..report import NodeReport, Report
+from .noise import decibel
 from .result import Classes, Histogram, Layer, Measured, Output, Prediction, Tensor
 
 FORMAT = "mxq-explanation"
@@ -22,7 +23,7 @@ class Explanation:
 
     Attributes:
         examples: how many examples outputs and classes are measured on.
-        layer_examples: how many the layers are measured on.
+        layer_examples, effect_examples: how many layers and their effects are measured on.
         outputs: list of Output.
         classes: Classes, or None if no output looks like class scores.
         layers: list of Layer, in the network's order.
@@ -36,7 +37,8 @@ class Explanation:
     def __init__(
         self, measured: Measured, nodes: Sequence[NodeReport], findings: Sequence[Finding] = (), *, title: str = ""
     ):
-        self.examples, self.layer_examples = measured.examples, measured.layer_examples
+        self.examples = measured.examples
+        self.layer_examples, self.effect_examples = measured.layer_examples, measured.effect_examples
         self.outputs: List[Output] = list(measured.outputs)
         self.classes: Optional[Classes] = measured.classes
         self.layers: List[Layer] = list(measured.layers)
@@ -54,6 +56,17 @@ class Explanation:
         else:
             ordered = sorted(self.layers, key=lambda layer: layer.effect)
         return ordered[:n]
+
+    @property
+    def summed(self) -> Optional[float]:
+        """SQNR in dB that the outputs would have if the effects of all layers added up; None if not measured.
+
+        It lies below the measured one where a tensor that is only moved counts for who moves it and for who reads it.
+        """
+        effects = [layer.effect for layer in self.layers]
+        if not effects or None in effects:
+            return None
+        return decibel(sum(10 ** (-effect / 10) for effect in effects))
 
     def tensor(self, name: str) -> Optional[Tensor]:
         """The tensor of this name, None if it does not become integers."""
@@ -80,6 +93,7 @@ class Explanation:
             "title": self.title,
             "examples": self.examples,
             "layer_examples": self.layer_examples,
+            "effect_examples": self.effect_examples,
             "outputs": [output._asdict() for output in self.outputs],
             "classes": None if self.classes is None else self.classes._asdict(),
             "layers": [layer._asdict() for layer in self.layers],
@@ -107,6 +121,7 @@ class Explanation:
             measured = Measured(
                 content["examples"],
                 content["layer_examples"],
+                content["effect_examples"],
                 [_from_plain(Output, item) for item in content["outputs"]],
                 None if content["classes"] is None else _from_plain(Classes, content["classes"]),
                 [_from_plain(Layer, item) for item in content["layers"]],

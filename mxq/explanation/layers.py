@@ -45,7 +45,7 @@ class LayerMeter:
     Args:
         floats: float graph.
         qdq: the same with quantize/dequantize pairs and int8 weights; nodes have the same names.
-        effects: whether to measure effects on the network's outputs.
+        effects: whether effects on the network's outputs will be measured.
     """
 
     def __init__(self, runner: Runner, floats: Graph, qdq: Graph, *, effects: bool):
@@ -87,8 +87,8 @@ class LayerMeter:
     def names(self) -> List[str]:
         return [unit.name for unit in self._units]
 
-    def add(self, arrays: Mapping[str, object], bar: Progress) -> None:
-        """Measures one batch (NDArrays by input name); `bar` makes a step for each layer."""
+    def add(self, arrays: Mapping[str, object], bar: Progress, *, effects: bool) -> None:
+        """Measures one batch (NDArrays by input name), with or without effects; `bar` makes a step for each layer."""
         if not self._units:
             return
         known = dict(arrays)
@@ -105,10 +105,13 @@ class LayerMeter:
             rounded[key] = part.run({key: known[key]})[0]
             self._tensors[key].add(exact[key], rounded[key].asnumpy())
         for unit, key in zip(self._units, self._unit_keys()):
-            self._measure(unit, key, known, rounded, exact)
+            both = self._measure(unit, key, known, rounded, exact)
+            if effects:
+                self._measure_effect(unit, key, both, known, exact)
             bar.step()
 
-    def _measure(self, unit: Unit, key: str, known: Dict, rounded: Dict, exact: "_AsNumpy") -> None:
+    def _measure(self, unit: Unit, key: str, known: Dict, rounded: Dict, exact: "_AsNumpy"):
+        """Returns the unit's output."""
         meters, inputs = self._meters[unit.name], _inputs(unit)
         as_float, as_int8 = {k: known[k] for k in inputs}, {k: rounded.get(k, known[k]) for k in inputs}
         both = self._parts[unit.name][0].run(as_int8)[0]
@@ -117,9 +120,10 @@ class LayerMeter:
             with_weights, with_floats = self._parts[unit.name]
             meters.weights.add(exact[key], with_weights.run(as_float)[0].asnumpy())
             meters.inputs.add(exact[key], with_floats.run(as_int8)[0].asnumpy())
-        behind = self._behind.get(unit.name)
-        if behind is None:
-            return
+        return both
+
+    def _measure_effect(self, unit: Unit, key: str, both, known: Dict, exact: "_AsNumpy") -> None:
+        behind, meters = self._behind[unit.name], self._meters[unit.name]
         fed = {k: known[k] for k in behind.fed}
         fed[key] = both
         results = behind.part.run(fed) if behind.part is not None else []

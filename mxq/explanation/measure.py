@@ -21,6 +21,8 @@ from .result import Measured
 
 #: Examples that layers are measured on.
 LAYER_EXAMPLES = 32
+#: Examples that effects on the network's outputs are measured on.
+EFFECT_EXAMPLES = 16
 _DTYPES = {flag: name for name, flag in TYPE_FLAGS.items()}
 
 
@@ -33,7 +35,7 @@ def explain(
     images: Sequence[np.ndarray] = None,
     num_examples: Optional[int] = None,
     layer_examples: int = LAYER_EXAMPLES,
-    effects: bool = True,
+    effect_examples: int = EFFECT_EXAMPLES,
     title: str = "",
     data_names: Sequence[str] = None,
     batch_size: int = 32,
@@ -62,7 +64,8 @@ def explain(
             first. Without them a few inputs of the network are shown, stretched from black to white.
         num_examples: use exactly so many of the data; all by default.
         layer_examples: how many of them layers are measured on.
-        effects: False leaves out effects on the network's outputs. They cost about half a forward per int8 operator.
+        effect_examples: how many of those effects on the network's outputs are measured on; 0: none. They cost about
+            half a forward per int8 operator.
         title: of the page.
         data_names: inputs that are data, in the order of `data`; all that are no label by default.
         batch_size: for data that comes in one piece.
@@ -80,10 +83,13 @@ def explain(
         raise ConfigError(f"model is a {type(model).__name__}: give what quantize_model or quantize_net returned")
     if getattr(model, "floats", None) is None:
         raise ConfigError("model.floats is None: the float network is needed; quantize again and keep it")
-    for name, value in (("layer_examples", layer_examples), ("sub_batch", sub_batch)):
-        wrong = isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1
-        if wrong and not (value is None and name == "sub_batch"):
-            raise ConfigError(f"{name}={value!r}: accepted is an integer from 1")
+    for name, value, least in (
+        ("layer_examples", layer_examples, 1),
+        ("effect_examples", effect_examples, 0),
+        ("sub_batch", 1 if sub_batch is None else sub_batch, 1),
+    ):
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+            raise ConfigError(f"{name}={value!r}: accepted is an integer from {least}")
     floats, qdq = model.floats, model.qdq
     names = list(data_names) if data_names is not None else default_data_names(floats)
     examples = batches(data, names, batch_size=batch_size, num_examples=num_examples)
@@ -102,13 +108,18 @@ def explain(
             outcome.add(exact, found, arrays[names[0]].asnumpy(), n)
             bar.step(n)
     del run_float, run_int8, int8
-    meter = LayerMeter(runner, floats, qdq, effects=effects)
+    meter = LayerMeter(runner, floats, qdq, effects=effect_examples > 0)
     with Progress(len(meter.names) * len(kept), "measuring", show=progress, unit="layer") as bar:
+        done = with_effects = 0
         for arrays in kept:
-            meter.add(arrays, bar)
+            meter.add(arrays, bar, effects=done < effect_examples)
+            n = len(arrays[names[0]])
+            with_effects += n if done < effect_examples else 0
+            done += n
     measured = Measured(
         outcome.examples,
-        sum(len(k[names[0]]) for k in kept),
+        done,
+        with_effects,
         outcome.outputs(),
         outcome.classes(),
         meter.layers(),

@@ -66,6 +66,9 @@ def _summary(explanation) -> str:
     measured = f"Outputs and classes over {explanation.examples} examples"
     if explanation.layers:
         measured += f", layers over the first {explanation.layer_examples} of them"
+    if explanation.summed is not None:
+        measured += f", their effects over {explanation.effect_examples}"
+        measured += f". The effects of all layers on their own add up to {text.decibels(explanation.summed, ' dB')}"
     return f'<dl class="cards">{told}</dl><p class="soft">{measured}.</p>'
 
 
@@ -97,13 +100,13 @@ def _along(explanation) -> str:
 _LAYER_COLUMNS = (
     ("layer", ""),
     ("local", "n"),
-    ("inputs only", "n"),
-    ("weights only", "n"),
+    ("inputs", "n"),
+    ("weights", "n"),
     ("effect", "n"),
     ("share", "n"),
     ("accumulated", "n"),
     ("reads", ""),
-    ("beyond range", "n"),
+    ("beyond", "n"),
 )
 
 
@@ -114,7 +117,7 @@ def _layers(explanation) -> str:
     rows = [_layer_row(layer, explanation, largest) for layer in explanation.worst()]
     heads = "".join(f'<th scope="col" class="{kind}">{name}</th>' for name, kind in _LAYER_COLUMNS)
     return (
-        _tools("layers-table", [("Filter layers", "text", None)])
+        _tools("layers-table", [("Filter layers", "name", None)])
         + '<div class="scroll tall" tabindex="0" role="region" aria-label="Layers">'
         '<table class="sortable" id="layers-table"><caption>SQNR in dB</caption>'
         f"<thead><tr>{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
@@ -140,7 +143,7 @@ def _layer_row(layer: Layer, explanation, largest: float) -> str:
         f'<td class="name">{links}</td>',
         _number(beyond, text.percent(beyond)),
     ]
-    return f"<tr data-item>{''.join(cells)}</tr>"
+    return f'<tr data-item data-name="{escape(" ".join(layer.nodes))}">{"".join(cells)}</tr>'
 
 
 def _tensors(explanation) -> str:
@@ -226,12 +229,13 @@ _HELP = (
     (
         "local",
         "Only this layer has integers as inputs and weights, the rest of the network is float; measured at its output "
-        "before that is rounded for the next layer. Inputs only and weights only say which of the two it is.",
+        "before that is rounded for the next layer. Inputs and weights: only these, which says which of the two it is.",
     ),
     (
         "effect",
         "The same measured at the network's outputs (the mean over several): what this layer alone costs. Share is its "
-        "part in the sum over all layers: about so much of the noise is gone if it stays float.",
+        "part in the sum over all layers: about so much of the noise is gone if it stays float. What is only moved, as "
+        "by pooling, counts for the layer that moves it and for those that read it.",
     ),
     (
         "accumulated",

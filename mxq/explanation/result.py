@@ -128,6 +128,7 @@ class Measured(NamedTuple):
 
     examples: int
     layer_examples: int
+    effect_examples: int
     outputs: List[Output]
     classes: Optional[Classes]
     layers: List[Layer]

@@ -97,7 +97,7 @@ def _labels(tensor: Tensor, x, width: int, y: float) -> List[str]:
     """The two ends of the range, apart from each other and inside the picture."""
     ends = tensor.used or tensor.seen
     texts = [f"{end:.4g}" for end in ends]
-    halves = [3.3 * len(text) for text in texts]
+    halves = [4.2 * len(text) for text in texts]
     places = [min(max(x(end), half), width - half) for end, half in zip(ends, halves)]
     lacking = places[0] + sum(halves) + 6 - places[1]
     if lacking > 0:

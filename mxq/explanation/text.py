@@ -34,6 +34,8 @@ def outcome(explanation) -> List[str]:
             f"{output.name}: SQNR {decibels(output.sqnr, ' dB')} over {explanation.examples} examples, largest error "
             f"{output.max_error:.3g}"
         )
+    if explanation.summed is not None:
+        lines.append(f"the effects of all layers on their own add up to {decibels(explanation.summed, ' dB')}")
     classes = explanation.classes
     if classes is not None:
         lines.append(

@@ -175,8 +175,8 @@ def test_quantize_model_logs_what_matters_and_keeps_all():
     assert len(about) == 1 and about[0][0] == "WARNING" and "1 more" in about[0][1]
     assert not [line for line in lines if "channels" in line[1]]
     assert {f.check for f in model.findings} == {"denormal", "dead"}
-    assert "denormal" in str(mxq.explain(model, data, effects=False))
-    page = mxq.explain(model, data, effects=False).to_html()
+    assert "denormal" in str(mxq.explain(model, data, effect_examples=0))
+    page = mxq.explain(model, data, effect_examples=0).to_html()
     assert "Before quantization" in page and "denormal" in page
     model, lines = _logged(lambda: mxq.quantize_model(symbol, args, data, preflight=False))
     assert not lines and model.findings == []

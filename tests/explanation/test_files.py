@@ -127,7 +127,7 @@ def test_the_worst_layer_comes_first():
     assert [layer.effect for layer in worst] == sorted(layer.effect for layer in found.layers)
     assert found.worst(2) == worst[:2]
     text = found.to_html()
-    rows = re.findall(r'<tr data-item><th scope="row" class="name">([^<]+)<br>', text)
+    rows = re.findall(r'<tr data-item[^>]*><th scope="row" class="name">([^<]+)<br>', text)
     assert rows == [layer.name for layer in worst]
     lines = str(found).splitlines()
     start = next(i for i, line in enumerate(lines) if line.startswith("layer "))
@@ -136,7 +136,7 @@ def test_the_worst_layer_comes_first():
 
 def test_without_effects_the_noisiest_comes_first():
     model, data = quantized("residual")
-    found = mxq.explain(model, data, effects=False)
+    found = mxq.explain(model, data, effect_examples=0)
     assert [layer.local for layer in found.worst()] == sorted(layer.local for layer in found.layers)
     _Page(found.to_html())
 

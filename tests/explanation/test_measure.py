@@ -57,7 +57,8 @@ def _values(graph, values, data):
 @parameterized.expand([("plain",), ("residual",), ("inception",), ("depthwise",), ("squeeze_excite",)])
 def test_layers_equal_the_whole_network_with_one_layer_in_int8(name):
     model, data = quantized(name)
-    found = {layer.name: layer for layer in mxq.explain(model, data, sub_batch=4).layers}
+    explanation = mxq.explain(model, data, sub_batch=4)
+    found = {layer.name: layer for layer in explanation.layers}
     exact = forward(model.floats, data)
     float_nodes = {node.name: node for node in model.floats.nodes}
     ratios = {}
@@ -77,6 +78,7 @@ def test_layers_equal_the_whole_network_with_one_layer_in_int8(name):
         else:
             assert layer.local_weights is None
         ratios[unit.name] = 10 ** (-_db(exact[0], changed[0]) / 10)
+    assert np.isclose(explanation.summed, -10 * np.log10(sum(ratios.values())), atol=0.05)
     for layer_name, ratio in ratios.items():
         assert np.isclose(found[layer_name].share, ratio / sum(ratios.values()), atol=0.01)
 
@@ -84,7 +86,7 @@ def test_layers_equal_the_whole_network_with_one_layer_in_int8(name):
 @parameterized.expand([("plain",), ("residual",), ("inception",)])
 def test_accumulated_is_the_network_with_explicit_quantization(name):
     model, data = quantized(name)
-    found = {layer.name: layer for layer in mxq.explain(model, data, effects=False).layers}
+    found = {layer.name: layer for layer in mxq.explain(model, data, effect_examples=0).layers}
     pairs = {
         _source(n.out()): n.out() for n in model.qdq.nodes if n.inputs and n.inputs[0].node.op == "mxq_quantize_v2"
     }
@@ -101,7 +103,7 @@ def test_outputs_and_classes_equal_those_of_both_networks():
     model, data = quantized("residual")
     exact, int8 = forward((symbol, args, aux), data)[0], forward(model, data)[0]
     labels = np.array([0, 1, 2, 3, 4, 0])
-    found = mxq.explain(model, data, labels=labels, effects=False, sub_batch=4)
+    found = mxq.explain(model, data, labels=labels, effect_examples=0, sub_batch=4)
     assert found.examples == 6 and found.layer_examples == 6
     assert np.isclose(found.outputs[0].sqnr, _db(exact, int8), atol=0.01)
     assert np.isclose(found.outputs[0].max_error, np.abs(exact - int8).max(), rtol=1e-3)
@@ -115,7 +117,7 @@ def test_outputs_and_classes_equal_those_of_both_networks():
 def test_tensors_are_counted_on_float_values():
     model, data = quantized("plain")
     wide = {"data": data["data"] * 3}
-    found = mxq.explain(model, wide, effects=False).tensor("data")
+    found = mxq.explain(model, wide, effect_examples=0).tensor("data")
     lo, hi = found.used
     assert found.seen == (wide["data"].min(), wide["data"].max())
     beyond = (wide["data"] < lo - found.scale / 2) | (wide["data"] > hi + found.scale / 2)
@@ -128,7 +130,7 @@ def test_tensors_are_counted_on_float_values():
 
 def test_a_bin_begins_at_zero_and_counts_what_lies_in_it():
     model, data = quantized("plain")
-    tensor = mxq.explain(model, data, effects=False).tensor("data")
+    tensor = mxq.explain(model, data, effect_examples=0).tensor("data")
     lo, hi, counts = tensor.histogram
     edges = np.linspace(lo, hi, len(counts) + 1)
     assert np.isclose(edges, 0, atol=1e-9).any() and 64 < len(counts) <= 128
@@ -178,7 +180,7 @@ def test_raw_pixels_with_the_normalization_inside():
 def test_the_examples_that_differ_come_first():
     model, data = quantized("residual")
     exact, int8 = forward(model.floats, data)[0], forward(model, data)[0]
-    found = mxq.explain(model, data, class_names=["a", "b", "c", "d", "e"], effects=False).predictions
+    found = mxq.explain(model, data, class_names=["a", "b", "c", "d", "e"], effect_examples=0).predictions
     flips = np.flatnonzero(exact.argmax(1) != int8.argmax(1))
     assert {p.example for p in found[: len(flips)]} == set(flips) and len(found) == 6
     for p in found:
@@ -203,7 +205,7 @@ def test_the_examples_that_differ_come_first():
 )
 def test_refused_arguments(options, name):
     model, data = quantized("residual")
-    refused(lambda: mxq.explain(model, data, effects=False, **options), name, error=mxq.ConfigError)
+    refused(lambda: mxq.explain(model, data, effect_examples=0, **options), name, error=mxq.ConfigError)
 
 
 def test_what_is_no_model_and_a_model_without_its_float_half():
