@@ -7,8 +7,8 @@ from typing import List, Optional, Sequence
 from ..checks import Finding, Findings
 from ..errors import ConfigError
 from ..files import write_atomically
+from ..noise import decibel
 from ..report import NodeReport, Report
-from .noise import decibel
 from .result import Classes, Histogram, Layer, Measured, Output, Prediction, Tensor
 
 FORMAT = "mxq-explanation"
