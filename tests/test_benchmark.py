@@ -218,6 +218,28 @@ def test_an_engine_that_is_not_installed_is_skipped_with_the_reason():
         engines.PEERS = before
 
 
+def test_an_engine_that_dies_or_cannot_load_does_not_end_the_run():
+    class Options:
+        rounds, seconds = 2, 0.01
+
+    class Fragile(speed.Players):
+        def turn(self, engine: str, seconds: float) -> float:
+            if engine == "mxq":
+                self._processes[engine][0]._process.kill()
+            return super().turn(engine, seconds)
+
+    broken = {**small(), "name": "broken", "folder": path("nowhere")}
+    with Fragile(1, 1, PREPARED) as players:
+        found = speed.play(["float", "mxq"], small(), 2, players, Options)
+        assert len(found["ms"]["float"]) == 2 and list(found["ms"]) == ["float"]
+        assert "the process ended" in found["failed"]["mxq"]
+        os.makedirs(path("nowhere"), exist_ok=True)
+        broken["float"] = path("nowhere", "float")
+        found = speed.play(["mxq"], broken, 2, players, Options)
+        assert found["ms"] == {} and "mxq" in found["failed"]
+        assert speed_page.scenario_table(found, {}) == "nothing could be run"
+
+
 def test_scenarios_of_the_command_line():
     class Options:
         batches, threads, processes, all = [1, 8], [2, 1], 2, False

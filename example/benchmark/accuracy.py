@@ -70,7 +70,7 @@ def score(engine: str, network: dict, prepared: Prepared, images: int) -> dict:
 
 def run(options) -> Results:
     prepared = Prepared(options.work, options.calib_images, options.threads)
-    engines = [REFERENCE, *(e for e in command_line.usable(options.engines) if e != REFERENCE)]
+    engines = [REFERENCE, *(e for e in command_line.usable(options.engines, prepared) if e != REFERENCE)]
     about = {
         "machine": measure.machine(options.threads),
         "command": command_line.command(),

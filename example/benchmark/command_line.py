@@ -8,6 +8,7 @@ from typing import List
 
 import networks
 from engines import REPO, missing
+from processes import EngineError, Prepared
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -33,11 +34,16 @@ def command() -> str:
     return " ".join(["python", os.path.relpath(os.path.abspath(sys.argv[0]), REPO), *sys.argv[1:]])
 
 
-def usable(engines: List[str]) -> List[str]:
-    """The engines that are installed; says why for each of the others."""
+def usable(engines: List[str], prepared: Prepared) -> List[str]:
+    """The engines that are installed and start; says why for each of the others."""
     found = []
     for engine in engines:
         reason = missing(engine)
+        try:
+            if reason is None:
+                prepared.versions(engine)
+        except EngineError as error:
+            reason = str(error)
         if reason:
             print(f"skipped {engine}: {reason}", flush=True)
         else:

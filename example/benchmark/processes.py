@@ -4,10 +4,10 @@ import hashlib
 import json
 import logging
 import os
+import select
 import shutil
 import subprocess
 import sys
-import tempfile
 from typing import Dict, List, Optional
 
 import numpy as np
@@ -24,6 +24,8 @@ REFERENCE, CHECKER = "float", "ort-float"
 FORMAT = 2
 #: Images it is done on, and the signal-to-noise ratio in dB that float engines must reach.
 CHECKED, SAME_NETWORK = 4, 30.0
+#: Seconds after which an engine that says nothing is given up.
+PATIENCE = 1800
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
@@ -89,6 +91,10 @@ class Process:
             pass  # the process is gone; receive says why
 
     def receive(self) -> dict:
+        ready, _, _ = select.select([self._process.stdout], [], [], PATIENCE)
+        if not ready:
+            self._process.kill()
+            raise EngineError(f"{self.engine}: no answer in {PATIENCE} s; its output is in {self._log.name}")
         line = self._process.stdout.readline()
         if not line:
             status = self._process.wait()
@@ -180,7 +186,9 @@ class Prepared:
                 return found
         if ENGINES[engine].packages:
             network = dict(network, onnx=self._exported(network))
-        making = tempfile.mkdtemp(dir=network["folder"], prefix=".making-")
+        making = os.path.join(network["folder"], f".making-{os.path.basename(folder)}")
+        shutil.rmtree(making, ignore_errors=True)  # of a run that was ended
+        os.mkdir(making)
         try:
             with Process(engine, self.threads, self.log(engine)) as process:
                 seconds = process.ask("prepare", network=network, folder=making, examples=examples)["seconds"]

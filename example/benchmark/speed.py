@@ -107,7 +107,13 @@ def play(engines: List[str], network: dict, batch: int, players: Players, option
             _log.warning("%s", error)
     for number in range(options.rounds):
         for engine in list(times)[:: 1 if number % 2 == 0 else -1]:
-            times[engine].append(1e3 * players.turn(engine, options.seconds))
+            try:
+                times[engine].append(1e3 * players.turn(engine, options.seconds))
+            except EngineError as error:
+                del times[engine]
+                players.stop(engine)
+                failed[engine] = str(error)
+                _log.warning("%s", error)
     return {"ms": times, "failed": failed}
 
 
@@ -139,7 +145,7 @@ def scenarios(options) -> List[Scenario]:
 
 def run(options) -> Results:
     prepared = Prepared(options.work, options.calib_images, max(options.threads))
-    engines = command_line.usable(options.engines)
+    engines = command_line.usable(options.engines, prepared)
     about = {
         "machine": measure.machine(max(options.threads)),
         "command": command_line.command(),

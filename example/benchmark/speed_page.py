@@ -158,7 +158,7 @@ def _failures(results: Results) -> List[str]:
 
 
 def draw(results: Results, path: str) -> None:
-    """A panel for each of the first two scenarios: bars of the engines' times as multiples of mxq's."""
+    """A panel for each of the first two scenarios: the engines' times as multiples of mxq's."""
     import matplotlib
 
     matplotlib.use("agg")
@@ -179,10 +179,11 @@ def draw(results: Results, path: str) -> None:
             middle = [ratio.median for _, ratio in points]
             spread = [[r.median - r.low for _, r in points], [r.high - r.median for _, r in points]]
             places = [place + (number - (len(engines) - 1) / 2) * width for place, _ in points]
-            axes.bar(places, middle, width, yerr=spread, capsize=2, label=results.about["labels"][engine])
+            axes.errorbar(places, middle, spread, fmt="o", capsize=3, label=results.about["labels"][engine])
         axes.axhline(1, color="black", linewidth=1)
         axes.set_yscale("log")
-        axes.set_yticks([0.5, 1, 2, 4, 8, 16], ["0.5", "1", "2", "4", "8", "16"])
+        axes.set_yticks([0.25, 0.5, 1, 2, 4, 8, 16], ["0.25", "0.5", "1", "2", "4", "8", "16"])
+        axes.minorticks_off()
         axes.set_xticks(range(len(entries)), [label for label, _ in entries])
         axes.set_title(f"{scenario}: time as a multiple of mxq's (above 1: mxq is faster)")
         axes.spines[["top", "right"]].set_visible(False)
