@@ -329,6 +329,32 @@ def upsampled() -> Network:
 
 
 @network
+def shuffled() -> Network:
+    """Half of the channels go straight on, the other half through layers; then means of every spelling."""
+    x = relu(conv(mx.sym.var("data"), "conv0", 8), "relu0")
+    straight, rest = mx.sym.split(x, num_outputs=2, axis=1, name="halves")
+    x = mx.sym.Concat(straight, relu(conv(rest, "conv1", 4), "relu1"), dim=1, name="join")
+    a, b, c = mx.sym._internal._split_v2(conv(x, "conv2", 9), indices=(0, 2, 5), axis=-3, name="parts")
+    a = mx.sym.mean(conv(a, "conv_a", 5), axis=(2, 3), name="mean_a")
+    b = mx.sym.mean(conv(b, "conv_b", 5), axis=(0, 1), exclude=True, keepdims=True, name="mean_b")
+    c = mx.sym.contrib.AdaptiveAvgPooling2D(conv(c, "conv_c", 5), output_size=1, name="mean_c")
+    d = mx.sym.Pooling(x, global_pool=True, kernel=(1, 1), pool_type="max", name="max_d")
+    parts = [a, mx.sym.Flatten(b, name="flat_b"), mx.sym.Flatten(c, name="flat_c"), mx.sym.Flatten(d, name="flat_d")]
+    x = mx.sym.FullyConnected(mx.sym.Concat(*parts, dim=1, name="all"), num_hidden=4, name="fc")
+    return fill(mx.sym.Flatten(x, name="flat"), {"data": (2, 3, 7, 8)})
+
+
+@network
+def pyramid() -> Network:
+    """Nearest upsampling added to a finer map, as in feature pyramids."""
+    fine = relu(conv(mx.sym.var("data"), "conv0", 6), "relu0")
+    coarse = relu(conv(fine, "conv1", 7, stride=(2, 2)), "relu1")
+    up = mx.sym.UpSampling(conv(coarse, "lateral1", 5, (1, 1)), scale=2, sample_type="nearest", name="up")
+    x = mx.sym.elemwise_add(conv(fine, "lateral0", 5, (1, 1)), up, name="add")
+    return fill(conv(x, "conv2", 4), {"data": (1, 3, 8, 10)})
+
+
+@network
 def nothing_quantizable() -> Network:
     """No layer with weights."""
     x = mx.sym.softmax(mx.sym.log(mx.sym.exp(mx.sym.var("data"), name="exp") + 1, name="log"), name="prob")

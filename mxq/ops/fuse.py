@@ -14,6 +14,7 @@ from .spec import sole_user
 
 ADD = ("elemwise_add", "_plus", "_Plus", "_add", "broadcast_add", "broadcast_plus")
 ACTIVATION = ("Activation", "relu", "clip", "LeakyReLU")
+FLATTEN = ("Flatten", "flatten")
 
 
 def is_relu(node: Node) -> bool:
@@ -54,6 +55,12 @@ def grow_chain(head: Node, graph: Graph, uses: Dict, taken: set, *, with_sum: bo
         nodes.append(user)
 
 
+def with_flatten(nodes: List[Node], uses: Dict, taken: set) -> List[Node]:
+    """These nodes, and the Flatten that alone reads them: for units that can write (N, K) themselves."""
+    user = sole_user(nodes[-1].out(), uses)
+    return nodes + [user] if user is not None and user.op in FLATTEN and user.name not in taken else nodes
+
+
 def same_shape(add: Node, graph: Graph) -> bool:
     """Whether a sum surely has equal shapes: elementwise operators by definition, broadcasting ones by inference."""
     if not add.op.startswith("broadcast"):
@@ -83,7 +90,7 @@ def read_chain(nodes: Tuple[Node, ...], head: Node) -> Chain:
         if node.op in ADD:
             attrs["sum"] = "after_act" if "act" in attrs else "before_act"
             residual = _other(node, previous)
-        else:
+        elif node.op not in FLATTEN:
             attrs.update(native_activation(node))
         previous = node
     return Chain(attrs, residual)

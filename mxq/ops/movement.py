@@ -46,6 +46,12 @@ def _refuse_pad(node: Node, graph: Graph) -> Optional[str]:
     return None
 
 
+def _refuse_upsampling(node: Node, graph: Graph) -> Optional[str]:
+    if node.get("sample_type") != "nearest":
+        return f"sample_type {node.get('sample_type')}; nearest has an int8 form"
+    return None if len(node.inputs) == 1 else f"{len(node.inputs)} inputs; one has an int8 form"
+
+
 def _out_rank(graph: Graph, unit: Unit) -> Optional[int]:
     shape = graph.shapes.get((unit.output.node.name, unit.output.index))
     return None if shape is None else len(shape)
@@ -111,6 +117,12 @@ def lower_slice_axis(lowering, unit: Unit) -> None:
     lowering.select("mxq_slice", unit, x, {"begin": begin, "end": end}, x.layout, x.rank)
 
 
+def lower_upsampling(lowering, unit: Unit) -> None:
+    x = lowering.q(unit.inputs[0], rank=4)
+    attrs = {"scale": unit.head.get("scale"), "layout": "channels_last" if x.layout == "last" else ""}
+    lowering.select("mxq_upsampling", unit, x, attrs, x.layout, 4)
+
+
 def lower_pad(lowering, unit: Unit) -> None:
     x = lowering.q(unit.inputs[0])
     width = unit.head.get("pad_width")
@@ -128,8 +140,10 @@ _ROWS = (
     ("slice", ("slice", "crop"), "mxq_slice", _known_rank, lower_slice, True),
     ("slice_axis", ("slice_axis",), "mxq_slice", _known_rank, lower_slice_axis, True),
     ("cast", ("Cast", "cast"), "mxq_quantize_v2", _refuse_cast, lower_cast, True),
+    ("upsampling", ("UpSampling",), "mxq_upsampling", _refuse_upsampling, lower_upsampling, True),
     ("pad", ("Pad", "pad"), "mxq_pad", _refuse_pad, lower_pad, False),
 )
+_NOTES = {"pad": "constant 0, edge, reflect", "upsampling": "nearest"}
 for _name, _mx, _native, _refuse, _lower, _runtime in _ROWS:
     register(
         OpSpec(
@@ -142,6 +156,6 @@ for _name, _mx, _native, _refuse, _lower, _runtime in _ROWS:
             inputs=activations,
             lower=_lower,
             runtime_range=_runtime,
-            note="constant 0, edge, reflect" if _name == "pad" else "",
+            note=_NOTES.get(_name, ""),
         )
     )

@@ -28,7 +28,7 @@ class Unit:
         nodes: in topological order.
         head: the node that gives the unit its name.
         inputs: activations read from outside, in the order the native operator wants them.
-        output: the value others read.
+        output: the value others read; the first of several.
     """
 
     spec: "OpSpec"
@@ -45,6 +45,11 @@ class Unit:
     def kind(self) -> str:
         return self.spec.kind_of(self.head)
 
+    @property
+    def outputs(self) -> Tuple[Value, ...]:
+        node = self.output.node
+        return tuple(node.out(i) for i in range(self.spec.outputs(node) if node is self.head else 1))
+
 
 @dataclass(frozen=True)
 class OpSpec:
@@ -60,6 +65,7 @@ class OpSpec:
         inputs: ``(nodes, graph) -> values`` the activations in native order.
         lower: ``(lowering, unit)`` emits the native operator.
         runtime_range: whether it also works without calibration.
+        outputs: ``node -> how many outputs`` it has.
         reads_float: whether it reads a float value as well, so that what a multiplying unit computes is not rounded
             just for it.
         note: one line for the support table.
@@ -74,6 +80,7 @@ class OpSpec:
     inputs: Callable[[List[Node], Graph], List[Value]]
     lower: Callable
     runtime_range: bool = False
+    outputs: Callable[[Node], int] = lambda node: 1
     reads_float: bool = False
     note: str = ""
 

@@ -5,7 +5,7 @@ from typing import Dict, List, NamedTuple, Optional, Tuple
 import numpy as np
 
 from ..graph import Graph, Node, Value
-from .fuse import grow_chain, read_chain
+from .fuse import grow_chain, read_chain, with_flatten
 from .spec import COMPUTE, OpSpec, Unit, register, sole_user
 
 #: int32 accumulators hold this many products of the largest 8-bit values.
@@ -117,7 +117,8 @@ def lower_fully_connected(lowering, unit: Unit) -> None:
 
 
 def grow_fully_connected(node: Node, graph: Graph, uses: Dict, taken: set) -> List[Node]:
-    return grow_chain(node, graph, uses, taken)
+    nodes = grow_chain(node, graph, uses, taken)
+    return with_flatten(nodes, uses, taken) if node.get("flatten", True) else nodes
 
 
 register(

@@ -155,7 +155,7 @@ def _choose(
     changed = True
     while changed:
         changed = False
-        produced = {(id(u.output.node), u.output.index) for u in chosen.values()}
+        produced = {(id(v.node), v.index) for u in chosen.values() for v in u.outputs}
         produced |= {(id(n), 0) for n in graph.inputs if n.name in integer_inputs}
         consumed = {(id(v.node), v.index) for u in chosen.values() for v in u.inputs}
         # What a multiplying unit reads is quantized in any case.
@@ -173,7 +173,7 @@ def _choose(
 def _not_worth_it(unit: Unit, integers: Set[Key], consumed: Set[Key]) -> Optional[str]:
     if unit.kind == COMPUTE:
         return None
-    feeds_int8 = (id(unit.output.node), unit.output.index) in consumed
+    feeds_int8 = any((id(v.node), v.index) in consumed for v in unit.outputs)
     pools = unit.kind == REDUCE or (unit.kind == SELECT and unit.head.op == "Pooling")
     if any((id(v.node), v.index) not in integers for v in unit.inputs):
         # The largest of some values is the same before and after quantization, and quicker to find after it.

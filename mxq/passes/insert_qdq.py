@@ -84,7 +84,10 @@ def assign_ranges(
         found[(id(value.node), value.index)] = tensor_range
     uses = graph.uses()
     all_units = units(graph)
-    source_of = {(id(u.output.node), u.output.index): u.inputs[0] for u in all_units if u.kind == SELECT}
+    # The parts of a split keep their source's range: what suits a concat that reads one may not suit the others.
+    source_of = {
+        (id(u.output.node), u.output.index): u.inputs[0] for u in all_units if u.kind == SELECT and len(u.outputs) == 1
+    }
     # From the outputs backwards, so that concats in a row share the last one's range.
     for unit in reversed(all_units):
         target = found.get((id(unit.output.node), unit.output.index))
@@ -92,10 +95,10 @@ def assign_ranges(
             for value in unit.inputs:
                 _align(value, target, found, uses, source_of)
     for unit in all_units:
-        out = (id(unit.output.node), unit.output.index)
-        if unit.kind == SELECT and out in found:
-            source = unit.inputs[0]
-            found[out] = found[(id(source.node), source.index)]
+        for value in unit.outputs if unit.kind == SELECT else ():
+            if (id(value.node), value.index) in found:
+                source = unit.inputs[0]
+                found[id(value.node), value.index] = found[id(source.node), source.index]
     return found
 
 
@@ -158,7 +161,7 @@ def finer_readers(graph: Graph, activation_bits: int, fixed: Dict[str, TensorRan
 def _reads_finer(unit: Unit, value: Value, use: Use) -> str:
     """How a unit reads a value with more than 8 bits: 'parts', 'float', or '' where it cannot."""
     if unit.kind != COMPUTE:
-        return "float" if unit.spec.reads_float or unit.spec.name in ("pooling", "concat") else ""
+        return "float" if unit.spec.reads_float or unit.spec.native[0] in ("mxq_pooling", "mxq_concat") else ""
     if value != unit.inputs[0] or use.node.op in ADD:
         return "float"
     head = unit.head

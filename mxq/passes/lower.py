@@ -174,9 +174,12 @@ class Lowering:
         """Emits an operator of several int8 tensors with rescaling."""
         self._write(op, unit, [f.value for f in forms], attrs, layout, rank)
 
-    def select(self, op: str, unit: Unit, x: Form, attrs: Dict, layout: str, rank: Optional[int]) -> None:
-        """Emits an operator whose output has the scale of its input."""
-        self._set(unit, self._like(x, self.emit(op, unit.name, [x.value], attrs), layout, rank))
+    def select(
+        self, op: str, unit: Unit, x: Form, attrs: Dict, layout: str, rank: Optional[int], *, output: int = None
+    ) -> None:
+        """Emits an operator whose output has the scale of its input; `output` is which one of the unit it computes."""
+        name = unit.name if output is None else f"{unit.name}_{output}"
+        self._set(unit, self._like(x, self.emit(op, name, [x.value], attrs), layout, rank), output or 0)
 
     def pass_through(self, unit: Unit, form: Form) -> None:
         """Says that the unit's output is this form already."""
@@ -255,10 +258,11 @@ class Lowering:
         else:
             self._set(unit, Form(node.out(), layout, rank, out_type, runtime=(node.out(1), node.out(2))))
 
-    def _set(self, unit: Unit, form: Form) -> None:
+    def _set(self, unit: Unit, form: Form, output: int = 0) -> None:
         """Registers integers as the unit's output: of its quantize node, and of the value itself for float readers."""
-        quantize_node = self._quantize_of.get(_key(unit.output))
-        for key in [_key(unit.output)] + ([_key(quantize_node.out())] if quantize_node else []):
+        value = unit.outputs[output]
+        quantize_node = self._quantize_of.get(_key(value))
+        for key in [_key(value)] + ([_key(quantize_node.out())] if quantize_node else []):
             self._ints[key + (form.layout,)] = form
 
     def _out_qparams(self, unit: Unit) -> Optional[QParams]:

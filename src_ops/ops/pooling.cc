@@ -27,6 +27,7 @@ PoolingOp::PoolingOp(const Attrs& attrs)
     : is_max(attrs.get_choice("pool_type", "max", {"max", "avg"}) == "max"),
       is_global(attrs.get_bool("global_pool", false)),
       count_include_pad(attrs.get_bool("count_include_pad", true)),
+      keepdims(attrs.get_bool("keepdims", true)),
       has_out_type(attrs.has("out_type")),
       in_scale(attrs.get_scale("in_scale", 1.0f)),
       in_zero_point(get_input_zero_point(attrs, "in_zero_point")),
@@ -38,6 +39,7 @@ PoolingOp::PoolingOp(const Attrs& attrs)
     for (const char* key : {"kernel", "stride", "pad"}) attrs.accept(key);
     return;
   }
+  if (!keepdims) attrs.fail("keepdims", "only global pooling leaves spatial axes that can be dropped");
   const size_t rank = attrs.get_tuple("kernel", {}).size();
   if (rank != 1 && rank != 2)
     attrs.fail("kernel", "must be 1 or 2 numbers, such as (3, 3), unless global_pool is True");
@@ -122,6 +124,7 @@ void PoolingOp::infer_shapes(std::vector<Shape>* in, std::vector<Shape>* shapes)
   Shape shape = data;
   shape[rank] = g.w.out;
   if (rank == 2) shape[1] = g.h.out;
+  if (!keepdims) shape = {data.front(), data.back()};
   (*shapes)[0] = shape;
 }
 

@@ -47,6 +47,7 @@ class PoolingOp : public Op {
   enum class Convention { kValid, kFull, kSame };
   std::vector<int64_t> kernel, stride, pad;  // unused where global
   bool is_max, is_global, count_include_pad;
+  bool keepdims;  // global: (N, 1, 1, C) or (N, C)
   Convention convention;
   bool has_out_type;
   float in_scale;

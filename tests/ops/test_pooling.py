@@ -18,7 +18,7 @@ def geometries(draw, conventions=("valid", "full", "same")):
     spatial = [draw(st.integers(1, 9)) for _ in range(rank)]
     shape = (draw(st.integers(1, 3)), *spatial, channels)
     if draw(st.integers(0, 5)) == 0:
-        return {"global_pool": True}, shape
+        return {"global_pool": True, "keepdims": draw(st.booleans())}, shape
     attrs = {"kernel": tuple(draw(st.integers(1, 5)) for _ in range(rank))}
     attrs["stride"] = tuple(draw(st.integers(1, 4)) for _ in range(rank))
     attrs["pooling_convention"] = draw(st.sampled_from(conventions if rank == 1 else conventions[:2]))
@@ -72,7 +72,8 @@ def test_float_has_no_scale():
 def mx_pooling(data, attrs):
     """MXNet's Pooling on channels-last integers, or None where MXNet has no answer."""
     rank = data.ndim - 2
-    attrs = {"kernel": (1,) * rank, **attrs}
+    keepdims, attrs = attrs.get("keepdims", True), {"kernel": (1,) * rank, **attrs}
+    attrs.pop("keepdims", None)
     if attrs.get("pooling_convention") == "same":
         attrs["pad"] = (0, 0, 0)  # MXNet looks at three numbers
     try:
@@ -80,7 +81,7 @@ def mx_pooling(data, attrs):
     except mx.MXNetError as error:
         assert "could not create a descriptor" in str(error), error  # of its oneDNN, for most of 'same'
         return None
-    return channels_last(out)
+    return channels_last(out) if keepdims else out.reshape(out.shape[:2])
 
 
 COMPARED = {"max": 0, "avg": 0, "same": 0}
@@ -158,6 +159,7 @@ DATA = np.ones((1, 5, 6, 2), np.int8)
         ("too_large", DATA, dict(kernel=(7, 2)), ["kernel 7 exceeds", "is 5 and padded to 5"]),
         ("pad", DATA, dict(kernel=(2, 2), pad=(2, 0)), ["pad=(2, 0)", "smaller than the kernel"]),
         ("stride", DATA, dict(kernel=(2, 2), stride=(0, 1)), ["stride=(0, 1)", "1 or more"]),
+        ("keepdims", DATA, dict(kernel=(2, 2), keepdims=False), ["keepdims=False", "global"]),
         ("same", DATA, dict(kernel=(2, 2), pooling_convention="same"), ["pooling_convention=same", "1-D"]),
         ("kind", DATA, dict(kernel=(2, 2), pool_type="sum"), ["pool_type=sum", "max, avg"]),
         ("out_type", DATA, dict(kernel=(2, 2), out_type="uint8"), ["out_type=uint8", "type of its data, int8"]),

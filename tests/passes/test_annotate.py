@@ -120,6 +120,28 @@ def test_lrn_at_the_border_stays_float():
     assert set(_members(graph)) == {"a"} and "float" in graph.notes["first"] and "float" in graph.notes["last"]
 
 
+@parameterized.expand(
+    [
+        ("channels", lambda x: mx.sym.mean(x, axis=1, keepdims=True), "axes (1,)"),
+        ("one_axis", lambda x: mx.sym.mean(x, axis=2, keepdims=True), "axes (2,)"),
+        ("everything", lambda x: mx.sym.mean(x, keepdims=True), "axes ()"),
+        ("adaptive", lambda x: mx.sym.contrib.AdaptiveAvgPooling2D(x, output_size=(3, 3)), "output_size (3, 3)"),
+        ("upsampling", lambda x: mx.sym.UpSampling(x, x, scale=2, sample_type="nearest"), "2 inputs"),
+        ("spatial", lambda x: mx.sym.Concat(*mx.sym.split(x, num_outputs=7, axis=2), dim=2), "channel axis"),
+    ]
+)
+def test_reductions_and_splits_without_an_int8_form(_, function, reason):
+    sym = function(mx.sym.relu(_conv(mx.sym.var("data"), "a"), name="relu"))
+    graph = annotate(_graph(_conv(sym, "b", kernel=(1, 1)) if _ != "spatial" else sym))
+    assert any(reason in note for note in graph.notes.values()), graph.notes
+
+
+def test_a_split_that_is_an_output_of_the_network_stays_float():
+    parts = mx.sym.split(_conv(mx.sym.var("data"), "a", 6), num_outputs=2, name="split")
+    graph = annotate(_graph(mx.sym.Group([parts[0], _conv(parts[1], "b")])))
+    assert "output" in graph.notes["split"]
+
+
 def test_without_calibration_only_what_needs_no_range():
     x = mx.sym.Activation(_conv(mx.sym.var("data"), "a"), act_type="relu", name="relu")
     x = mx.sym.Pooling(x, kernel=(2, 2), pool_type="max", name="pool")

@@ -111,6 +111,20 @@ def test_raw_integers_without_normalization_are_not_requantized():
     assert sqnr(expected, forward(model, {"data": raw})[0]) > 35
 
 
+@parameterized.expand([("shuffled", []), ("pyramid", ["transpose"])])  # the pyramid's output is a map
+def test_splits_means_and_upsampling_leave_nothing_float(name, left):
+    _, _, model = _quantized(name)
+    assert not model.report.floats()
+    ops = [n.op for n in model.operators.nodes if not n.is_variable]
+    assert [op for op in ops if op in ("transpose", "Flatten", "mxq_flatten", "mxq_transpose")] == left, ops
+
+
+@parameterized.expand([("shuffled",), ("pyramid",), ("normalized",)])
+def test_more_operators_with_11_bits(name):
+    net, data, model = _quantized(name, activation_bits=11)
+    assert sqnr(forward(net, data)[0], forward(model, data)[0]) > 35
+
+
 def test_permutations_undo_each_other():
     x = np.arange(2 * 3 * 4 * 5).reshape(2, 3, 4, 5)
     last = x.transpose(permutation(4, "last"))

@@ -1,4 +1,4 @@
-"""The operators that only move integers, in numpy: flatten, reshape, transpose, slice, expand_dims, pad."""
+"""The operators that only move integers, in numpy: flatten, reshape, transpose, slice, expand_dims, pad, upsampling."""
 
 from typing import Any, Dict, List, Sequence
 
@@ -74,3 +74,8 @@ def pad(data: np.ndarray, attrs: Dict[str, Any]) -> np.ndarray:
     mode = attrs.get("mode", "constant")
     options = {"constant_values": attrs.get("value", 0)} if mode == "constant" else {}
     return np.pad(data, pairs, mode=mode, **options)
+
+
+def upsampling(data: np.ndarray, attrs: Dict[str, Any]) -> np.ndarray:
+    first = 1 if attrs.get("layout") == "channels_last" else 2
+    return data.repeat(attrs["scale"], axis=first).repeat(attrs["scale"], axis=first + 1)

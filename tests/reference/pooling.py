@@ -63,4 +63,6 @@ def pooling(data: np.ndarray, attrs: Dict[str, Any]) -> np.ndarray:
                 out[:, oh, ow] = t
             else:
                 out[:, oh, ow] = round_clamp(t, attrs.get("out_zero_point", 0), out_type)
+    if attrs.get("keepdims") is False:
+        return out[:, 0, 0]
     return out[:, 0] if flat else out
