@@ -4,7 +4,7 @@ The float network runs once with all inner values. Each int8 operator then runs 
 comes behind it runs from its output on: a layer's effect costs the part of a forward that lies behind it.
 """
 
-from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence
+from typing import Dict, List, Mapping, NamedTuple, Optional
 
 import numpy as np
 
@@ -55,17 +55,16 @@ class LayerMeter:
         self._pairs = {tensor_key(_source(node)): node for node in qdq.nodes if _is_pair(node)}
         self._float_values = {node.name: node for node in floats.nodes}
         self._outputs = [tensor_key(value) for value in floats.outputs]
-        weights = _without_pairs(qdq)
-        weight_units = {unit.name: unit for unit in units(weights)}
-        self._parts: Dict[str, List[Part]] = {}
+        self._alone: Dict[str, Part] = {}
+        self._alone_in_float: Dict[str, Part] = {}
+        self._float_params: Dict[str, Dict[str, object]] = {}
         self._behind: Dict[str, _Behind] = {}
         for unit in self._units:
-            fed = {key: self._float(key) for key in _inputs(unit)}
-            twin = weight_units[unit.name]
-            alone = [runner.part(weights, by_key(twin.inputs), [twin.output])]
+            self._alone[unit.name] = runner.part(qdq, by_key(unit.inputs), [unit.output])
             if unit.kind == COMPUTE:
-                alone.append(runner.part(floats, fed, [self._float(tensor_key(unit.output))]))
-            self._parts[unit.name] = alone
+                fed = by_key([*unit.inputs, *unit.head.inputs[1:]])
+                self._alone_in_float[unit.name] = runner.part(qdq, fed, [unit.output])
+                self._float_params[unit.name] = self._params_of(unit)
             if effects:
                 self._behind[unit.name] = self._follow(self._float(tensor_key(unit.output)))
         self._round = {
@@ -112,14 +111,15 @@ class LayerMeter:
 
     def _measure(self, unit: Unit, key: str, known: Dict, rounded: Dict, exact: "_AsNumpy"):
         """Returns the unit's output."""
-        meters, inputs = self._meters[unit.name], _inputs(unit)
-        as_float, as_int8 = {k: known[k] for k in inputs}, {k: rounded.get(k, known[k]) for k in inputs}
-        both = self._parts[unit.name][0].run(as_int8)[0]
+        meters, alone = self._meters[unit.name], self._alone[unit.name]
+        as_float = {tensor_key(v): known[_key(v)] for v in unit.inputs}
+        as_int8 = {tensor_key(v): rounded[_key(v)] if _is_pair(v.node) else known[_key(v)] for v in unit.inputs}
+        both = alone.run(as_int8)[0]
         meters.local.add(exact[key], both.asnumpy())
         if unit.kind == COMPUTE:
-            with_weights, with_floats = self._parts[unit.name]
-            meters.weights.add(exact[key], with_weights.run(as_float)[0].asnumpy())
-            meters.inputs.add(exact[key], with_floats.run(as_int8)[0].asnumpy())
+            meters.weights.add(exact[key], alone.run(as_float)[0].asnumpy())
+            as_int8.update(self._float_params[unit.name])
+            meters.inputs.add(exact[key], self._alone_in_float[unit.name].run(as_int8)[0].asnumpy())
         return both
 
     def _measure_effect(self, unit: Unit, key: str, both, known: Dict, exact: "_AsNumpy") -> None:
@@ -162,7 +162,7 @@ class LayerMeter:
         """The tensors that become integers, in the network's order; `calibrated`: what calibration remembers."""
         readers: Dict[str, List[str]] = {}
         for unit in self._units:
-            for key in dict.fromkeys(_inputs(unit)):
+            for key in dict.fromkeys(_key(value) for value in unit.inputs if _is_pair(value.node)):
                 readers.setdefault(key, []).append(unit.name)
         before = calibrated or {}
         return [
@@ -174,6 +174,19 @@ class LayerMeter:
 
     def _unit_keys(self) -> List[str]:
         return [tensor_key(unit.output) for unit in self._units]
+
+    def _params_of(self, unit: Unit) -> Dict[str, object]:
+        """The float weight and bias of a unit, by the keys of the values that stand for them; no bias: zeros."""
+        import mxnet as mx
+
+        names = [value.node.name for value in self._float_values[unit.name].inputs[1:]]
+        found = {}
+        for index, value in enumerate(unit.head.inputs[1:]):
+            weight = self._runner.param(names[0])
+            present = index < len(names)
+            array = self._runner.param(names[index]) if present else mx.nd.zeros(weight.shape[:1], ctx=self._runner.ctx)
+            found[tensor_key(value)] = array
+        return found
 
     def _float(self, key: str) -> Value:
         """The value of the float graph that has this key."""
@@ -231,22 +244,11 @@ def _source(dequantize: Node) -> Value:
     return dequantize.inputs[0].node.inputs[0]
 
 
-def _read(value: Value) -> Value:
-    """What a unit reads, without the pair; some units read float values, which have none."""
-    return _source(value.node) if _is_pair(value.node) else value
+def _key(value: Value) -> str:
+    """The float network's key of what a unit reads, through a pair or (some units) as float."""
+    return tensor_key(_source(value.node) if _is_pair(value.node) else value)
 
 
-def _inputs(unit: Unit) -> Sequence[str]:
+def _inputs(unit: Unit) -> List[str]:
     """Keys of the values that a unit of the graph with pairs reads."""
-    return [tensor_key(_read(value)) for value in unit.inputs]
-
-
-def _without_pairs(qdq: Graph) -> Graph:
-    """A copy in which activations stay float; weights are the rounded ones."""
-    graph = qdq.copy()
-    for node in list(graph.nodes):
-        if _is_pair(node):
-            graph.replace(node.out(), _source(node))
-    graph.sort()
-    graph.prune()
-    return graph
+    return list(dict.fromkeys(map(_key, unit.inputs)))

@@ -125,7 +125,7 @@ def _layers(explanation) -> str:
 
 
 def _layer_row(layer: Layer, explanation, largest: float) -> str:
-    read = [explanation.tensor(name) for name in dict.fromkeys(layer.inputs)]
+    read = [explanation.tensor(name) for name in layer.inputs]
     inputs = [tensor for tensor in read if tensor is not None]  # the rest is read as float
     links = ", ".join(f'<a href="#{_id(tensor.name)}">{escape(tensor.name)}</a>' for tensor in inputs)
     beyond = max((tensor.saturated for tensor in inputs), default=0.0)
@@ -164,11 +164,10 @@ def _tensors(explanation) -> str:
 
 
 def _tensor_figure(number: int, tensor: Tensor) -> str:
-    how = f"{tensor.dtype}, range found at run time"
+    kind = tensor.dtype if tensor.bits == 8 else f"{tensor.bits} bits"
+    how = f"{kind}, range found at run time"
     if tensor.scale is not None:
-        how = f"{tensor.dtype}, scale {tensor.scale:.4g}" + (
-            f", zero point {tensor.zero_point}" if tensor.zero_point else ""
-        )
+        how = f"{kind}, scale {tensor.scale:.4g}" + (f", zero point {tensor.zero_point}" if tensor.zero_point else "")
     calibrated = f", in calibration {text.interval(tensor.calibrated)}" if tensor.calibrated else ""
     readers = ", ".join(tensor.readers[:4]) + (
         f" and {len(tensor.readers) - 4} more" if len(tensor.readers) > 4 else ""

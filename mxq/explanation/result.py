@@ -17,6 +17,7 @@ class Tensor(NamedTuple):
     Attributes:
         name: node that computes it, with ``:index`` behind it for outputs after the first.
         dtype: 'int8' or 'uint8'.
+        bits: 8, or 11 where readers multiply two 8-bit parts of it.
         scale, zero_point: ``real = scale * (q - zero_point)``; None where the range is found at run time.
         used: the real numbers of the smallest and the largest integer; None like `scale`.
         seen: smallest and largest value of the float network on these examples.
@@ -29,6 +30,7 @@ class Tensor(NamedTuple):
 
     name: str
     dtype: str
+    bits: int
     scale: Optional[float]
     zero_point: Optional[int]
     used: Optional[Tuple[float, float]]
@@ -47,7 +49,7 @@ class Layer(NamedTuple):
         name: its first node.
         op: the MXNet operator of that node.
         nodes: all nodes that became this operator.
-        inputs: names of the tensors that it reads.
+        inputs: names of the tensors that it reads, as integers or (with 11 bits) some as float.
         output: name of the tensor that it computes.
         local: SQNR of its output with its inputs and its weights as integers, the rest of the network float.
         local_inputs: the same with its inputs only.

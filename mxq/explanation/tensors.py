@@ -24,6 +24,7 @@ class TensorMeter:
 
     def __init__(self, dequantize: Node):
         self._dtype = dequantize.inputs[0].node.attrs["out_type"]
+        self._bits = 7 + int(dequantize.get("fine_steps", 1)).bit_length()
         self._qparams = in_qparams(dequantize)
         self._noise = Noise()
         self._statistics = TensorStatistics()
@@ -48,6 +49,7 @@ class TensorMeter:
         return Tensor(
             key,
             self._dtype,
+            self._bits,
             self._qparams.scale if known else None,
             self._qparams.zero_point if known else None,
             self._used() if known else None,

@@ -20,7 +20,9 @@ def _db(exact, approximate):
 
 
 def _source(value):
-    return value.node.inputs[0].node.inputs[0]
+    """What a unit reads: behind a pair, or (some units, and 11 bits) float."""
+    paired = value.node.op == "mxq_dequantize" and value.node.inputs[0].node.op == "mxq_quantize_v2"
+    return value.node.inputs[0].node.inputs[0] if paired else value
 
 
 def _only(model, name, *, inputs=True, weights=True):
@@ -54,9 +56,21 @@ def _values(graph, values, data):
     return forward(graph, data)
 
 
-@parameterized.expand([("plain",), ("residual",), ("inception",), ("depthwise",), ("squeeze_excite",)])
-def test_layers_equal_the_whole_network_with_one_layer_in_int8(name):
-    model, data = quantized(name)
+@parameterized.expand(
+    [
+        ("plain", "default"),
+        ("residual", "default"),
+        ("inception", "default"),
+        ("depthwise", "default"),
+        ("squeeze_excite", "default"),
+        ("normalized", "default"),
+        ("residual", "best"),
+        ("inception", "best"),
+        ("depthwise", "best"),
+    ]
+)
+def test_layers_equal_the_whole_network_with_one_layer_in_int8(name, preset):
+    model, data = quantized(name, preset=preset)
     explanation = mxq.explain(model, data, sub_batch=4)
     found = {layer.name: layer for layer in explanation.layers}
     exact = forward(model.floats, data)
@@ -145,6 +159,18 @@ def test_every_small_network_is_explained(name):
     assert int8 == {node for layer in found.layers for node in layer.nodes}
     assert all(layer.local > 10 for layer in found.layers), str(found)
     assert str(found) and found.to_html()
+
+
+def test_tensors_of_11_bits():
+    default, data = quantized("residual")
+    best, _ = quantized("residual", preset="best")
+    found = {tensor.name: tensor for tensor in mxq.explain(best, data, effect_examples=0).tensors}
+    assert {tensor.bits for tensor in found.values()} == {11}
+    for tensor in mxq.explain(default, data, effect_examples=0).tensors:
+        assert tensor.bits == 8
+        if tensor.name in found:
+            assert found[tensor.name].sqnr > tensor.sqnr + 10
+    assert "11 bits" in mxq.explain(best, data, effect_examples=0).to_html()
 
 
 def test_ranges_at_run_time():
