@@ -112,7 +112,7 @@ class Lowering:
         key = _key(value) + (layout,)
         if key not in self._relaid:
             axes = permutation(rank, layout)
-            node = self.graph.add("transpose", f"{value.node.name}_{layout}", [form.value], {"axes": axes})
+            node = self.emit("mxq_transpose", f"{value.node.name}_{layout}", [form.value], {"axes": axes})
             self._relaid[key] = Form(node.out(), layout, rank)
         return self._relaid[key]
 
@@ -345,7 +345,7 @@ class Lowering:
         if form.rank is None or form.rank <= 2:
             return form.value
         axes = permutation(form.rank, "first")
-        return self.graph.add("transpose", f"{value.node.name}_first", [form.value], {"axes": axes}).out()
+        return self.emit("mxq_transpose", f"{value.node.name}_first", [form.value], {"axes": axes}).out()
 
     def _copy(self, node: Node) -> None:
         if node.is_variable:

@@ -134,7 +134,6 @@ void write_stage(const OutputStage& stage, const ChannelTerms& terms, int64_t fi
 void prefill_residual(const Tensor& residual, int zero_point, const Tensor& out) {
   if (residual.data == out.data) return;  // a plan has put the output where the residual was
   const bool to_float = out.dtype() == DType::kFloat32, is_u8 = residual.dtype() == DType::kUint8;
-  if (residual.data == out.data) return;
   const int64_t bytes = static_cast<int64_t>(size_of(residual.dtype()) + size_of(out.dtype()));
   parallel_for(residual.size(), bytes, [&](int64_t begin, int64_t end) {
     if (residual.dtype() == DType::kFloat32) {

@@ -10,7 +10,7 @@
 
 namespace mxq {
 
-// dst[dst_stride . i] = src[src_offset + src_stride . i] for every index i below `size`. Bytes; the last axis is
+// dst[dst_stride . i] = src[src_offset + src_stride . i] for every index i below `size`. In elements; the last axis is
 // innermost.
 struct StridedCopy {
   std::vector<int64_t> size, src_stride, dst_stride;
@@ -49,5 +49,7 @@ KernelPtr ref_strided_copy(const Op& op, const std::vector<TensorType>& in, cons
                            std::string* why_not);
 KernelPtr cpu_strided_copy(const Op& op, const std::vector<TensorType>& in, const std::vector<TensorType>& out,
                            std::string* why_not);
+KernelPtr cpu_transpose(const Op& op, const std::vector<TensorType>& in, const std::vector<TensorType>& out,
+                        std::string* why_not);
 
 }  // namespace mxq

@@ -21,6 +21,11 @@ std::vector<int64_t> TransposeOp::order(size_t rank) const {
   return out;
 }
 
+void TransposeOp::infer_types(std::vector<DType>* in, std::vector<DType>* out) const {
+  if ((*in)[0] != DType::kFloat32) return MoveOp::infer_types(in, out);
+  (*out)[0] = DType::kFloat32;
+}
+
 void TransposeOp::infer_shapes(std::vector<Shape>* in, std::vector<Shape>* out) const {
   const Shape data = (*in)[0];
   Shape& shape = (*out)[0];
@@ -33,7 +38,7 @@ StridedCopy TransposeOp::plan(const Shape& data) const { return permuted_copy(da
 OpEntry transpose_entry() {
   return {"mxq_transpose",
           [](const Attrs& attrs) -> std::unique_ptr<Op> { return std::make_unique<TransposeOp>(attrs); },
-          {{"avx", cpu_strided_copy}, {"ref", ref_strided_copy}}};
+          {{"avx", cpu_transpose}, {"ref", ref_strided_copy}}};
 }
 
 }  // namespace mxq

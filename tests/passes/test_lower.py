@@ -111,7 +111,7 @@ def test_raw_integers_without_normalization_are_not_requantized():
     assert sqnr(expected, forward(model, {"data": raw})[0]) > 35
 
 
-@parameterized.expand([("shuffled", []), ("pyramid", ["transpose"])])  # the pyramid's output is a map
+@parameterized.expand([("shuffled", []), ("pyramid", ["mxq_transpose"])])  # the pyramid's output is a map
 def test_splits_means_and_upsampling_leave_nothing_float(name, left):
     _, _, model = _quantized(name)
     assert not model.report.floats()
