@@ -345,6 +345,19 @@ def shuffled() -> Network:
 
 
 @network
+def flattened() -> Network:
+    """Flatten behind a maximum, an average that is not global, and convolutions, one of which ends the network."""
+    x = relu(conv(mx.sym.var("data"), "conv0", 6), "relu0")
+    a = mx.sym.Flatten(mx.sym.Pooling(x, kernel=(2, 2), stride=(2, 2), pool_type="max", name="max"), name="flat_a")
+    b = mx.sym.Flatten(mx.sym.Pooling(x, kernel=(3, 3), stride=(2, 2), pool_type="avg", name="avg"), name="flat_b")
+    a, b = (mx.sym.FullyConnected(v, num_hidden=5, name=f"fc{i}") for i, v in enumerate((a, b)))
+    c = mx.sym.Flatten(relu(conv(x, "conv1", 4, stride=(2, 2)), "relu1"), name="flat_c")
+    d = mx.sym.Flatten(conv(x, "conv2", 3, (7, 8), pad=(0, 0)), name="flat_d")
+    d = mx.sym.FullyConnected(relu(d, "relu2"), num_hidden=4, name="fc2")
+    return fill(mx.sym.Group([a, b, c, d]), {"data": (2, 3, 7, 8)})
+
+
+@network
 def pyramid() -> Network:
     """Nearest upsampling added to a finer map, as in feature pyramids."""
     fine = relu(conv(mx.sym.var("data"), "conv0", 6), "relu0")

@@ -49,12 +49,8 @@ def refuse_adaptive(node: Node, graph: Graph) -> Optional[str]:
     return f"output_size {size}; 1 has an int8 form (as global average pooling)"
 
 
-def _writes_one_position(node: Node) -> bool:
-    return node.op != "Pooling" or bool(node.get("global_pool", False))
-
-
 def grow_pooling(node: Node, graph: Graph, uses: Dict, taken: set) -> List[Node]:
-    return with_flatten([node], uses, taken) if _writes_one_position(node) else [node]
+    return with_flatten([node], uses, taken)
 
 
 def _read(lowering, unit: Unit, rank: int):
@@ -73,7 +69,8 @@ def lower_global_average(lowering, unit: Unit) -> None:
 def _lower(lowering, unit: Unit, x, attrs: Dict, keepdims: bool) -> None:
     """Emits the pooling; one over all positions may leave out the spatial axes."""
     layout, rank = "last", x.rank
-    if not keepdims or unit.nodes[-1].op in FLATTEN:
+    flat = unit.nodes[-1].op in FLATTEN
+    if not keepdims or (flat and attrs["global_pool"]):
         attrs, layout, rank = {**attrs, "keepdims": False}, "first", 2
     if x.dtype == "float32":
         lowering.in_float("mxq_pooling", unit, [x], attrs, layout, rank)
@@ -81,6 +78,8 @@ def _lower(lowering, unit: Unit, x, attrs: Dict, keepdims: bool) -> None:
         lowering.select("mxq_pooling", unit, x, attrs, layout, rank)
     else:
         lowering.rescale("mxq_pooling", unit, x, attrs, layout, rank)
+    if flat and rank > 2:
+        lowering.flatten_output(unit)
 
 
 def pooling_kind(node: Node) -> str:

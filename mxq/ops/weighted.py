@@ -61,7 +61,7 @@ def grow_convolution(node: Node, graph: Graph, uses: Dict, taken: set) -> List[N
     if source.op in ("Pad", "pad") and source.name not in taken and spatial_pad(source) is not None:
         if sole_user(source.out(), uses) is node:
             nodes.insert(0, source)
-    return nodes
+    return with_flatten(nodes, uses, taken)
 
 
 def convolution_inputs(nodes: List[Node], graph: Graph) -> List[Value]:
@@ -102,6 +102,7 @@ def lower_convolution(lowering, unit: Unit) -> None:
         "num_group": head.get("num_group", 1),
     }
     lowering.weighted("mxq_conv", unit, lowering.q(unit.inputs[0], "last", rank + 2), attrs, "last", rank + 2)
+    lowering.flatten_output(unit)
 
 
 def refuse_fully_connected(node: Node, graph: Graph) -> Optional[str]:

@@ -17,7 +17,7 @@ from ..attributes import attr_text
 from ..errors import GraphError
 from ..graph import Graph, Node, Value
 from ..ops import UNIT, Unit
-from ..ops.fuse import read_chain
+from ..ops.fuse import FLATTEN, read_chain
 from ..ops.unary import evaluate
 from ..qmath import QMIN, QParams, dequantize, quantize
 from .annotate import units
@@ -169,6 +169,24 @@ class Lowering:
             return
         attrs = {**attrs, "in_scale": x.scale, "in_zero_point": x.zero_point}
         self._write(op, unit, [x.value], attrs, layout, rank)
+
+    def flatten_output(self, unit: Unit) -> None:
+        """Brings what was emitted for the unit into (N, K), if a Flatten ends the unit."""
+        last, key = unit.nodes[-1], _key(unit.output)
+        if last.op not in FLATTEN:
+            return
+        quantize_node = self._quantize_of.get(key)
+        floats = self._float.pop(key, None)
+        found = [floats] if floats else []
+        for alias in [key] + ([_key(quantize_node.out())] if quantize_node else []):
+            found += [self._ints.pop(alias + (k,)) for k in ("first", "last") if alias + (k,) in self._ints]
+        x = found[0]
+        layout = "channels_last" if x.layout == "last" else ""
+        form = self._like(x, self.emit("mxq_flatten", last.name, [x.value], {"layout": layout}), "first", 2)
+        if floats:
+            self._float[key] = form
+        else:
+            self._set(unit, form)
 
     def combine(self, op: str, unit: Unit, forms: List[Form], attrs: Dict, layout: str, rank: Optional[int]) -> None:
         """Emits an operator of several int8 tensors with rescaling."""

@@ -4,6 +4,11 @@
 
 namespace mxq {
 
+void FlattenOp::infer_types(std::vector<DType>* in, std::vector<DType>* out) const {
+  if ((*in)[0] != DType::kFloat32) return MoveOp::infer_types(in, out);
+  (*out)[0] = DType::kFloat32;
+}
+
 void FlattenOp::infer_shapes(std::vector<Shape>* in, std::vector<Shape>* out) const {
   const Shape& data = (*in)[0];
   MXQ_CHECK(!data.empty(), "data has no dimensions; accepted are 1 or more");
@@ -20,7 +25,7 @@ StridedCopy FlattenOp::plan(const Shape& data) const {
 OpEntry flatten_entry() {
   return {"mxq_flatten",
           [](const Attrs& attrs) -> std::unique_ptr<Op> { return std::make_unique<FlattenOp>(attrs); },
-          {{"avx", cpu_strided_copy}, {"ref", ref_strided_copy}}};
+          {{"avx", cpu_transpose}, {"ref", ref_strided_copy}}};
 }
 
 }  // namespace mxq

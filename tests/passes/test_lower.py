@@ -111,7 +111,8 @@ def test_raw_integers_without_normalization_are_not_requantized():
     assert sqnr(expected, forward(model, {"data": raw})[0]) > 35
 
 
-@parameterized.expand([("shuffled", []), ("pyramid", ["mxq_transpose"])])  # the pyramid's output is a map
+# The pyramid's output is a map.
+@parameterized.expand([("shuffled", []), ("pyramid", ["mxq_transpose"]), ("flattened", ["mxq_flatten"] * 4)])
 def test_splits_means_and_upsampling_leave_nothing_float(name, left):
     _, _, model = _quantized(name)
     assert not model.report.floats()
@@ -119,10 +120,11 @@ def test_splits_means_and_upsampling_leave_nothing_float(name, left):
     assert [op for op in ops if op in ("transpose", "Flatten", "mxq_flatten", "mxq_transpose")] == left, ops
 
 
-@parameterized.expand([("shuffled",), ("pyramid",), ("normalized",)])
+@parameterized.expand([("shuffled",), ("pyramid",), ("normalized",), ("flattened",)])
 def test_more_operators_with_11_bits(name):
     net, data, model = _quantized(name, activation_bits=11)
-    assert sqnr(forward(net, data)[0], forward(model, data)[0]) > 35
+    for e, y in zip(forward(net, data), forward(model, data)):
+        assert sqnr(e, y) > 35
 
 
 def test_permutations_undo_each_other():
