@@ -11,9 +11,10 @@ from ..errors import ConfigError
 from ..gluon import QuantizedBlock
 from ..graph import TYPE_FLAGS, Graph
 from ..model import QuantizedModel
-from ..params import default_data_names
+from ..params import default_data_names, label_inputs, require_params
 from ..part import Runner
 from ..progress import Progress
+from ..shapes import infer_shapes
 from .explanation import Explanation
 from .layers import LayerMeter
 from .outcome import Outcome
@@ -77,7 +78,8 @@ def explain(
         Explanation: ``print`` shows a table; ``to_json(path)``, ``to_html(path)``.
 
     Raises:
-        ConfigError: an argument that is not accepted. CalibrationError: data that does not fit.
+        ConfigError: an argument that is not accepted. CalibrationError: data that cannot be used. GraphError: data
+        that does not fit the network, or names that it does not have.
     """
     if not isinstance(model, (QuantizedModel, QuantizedBlock)):
         raise ConfigError(f"model is a {type(model).__name__}: give what quantize_model or quantize_net returned")
@@ -92,6 +94,7 @@ def explain(
             raise ConfigError(f"{name}={value!r}: accepted is an integer from {least}")
     floats, qdq = model.floats, model.qdq
     names = list(data_names) if data_names is not None else default_data_names(floats)
+    require_params(floats, names, label_inputs(floats))
     examples = batches(data, names, batch_size=batch_size, num_examples=num_examples)
     runner = Runner([floats, qdq], ctx)
     run_float = runner.part(floats, {}, floats.outputs)
@@ -101,6 +104,8 @@ def explain(
     kept: List[Dict[str, object]] = []
     with Progress(num_examples, "comparing", show=progress) as bar:
         for arrays, n in _parts(examples, floats, sub_batch):
+            if not outcome.examples:
+                infer_shapes(floats, {name: array.shape for name, array in arrays.items()})  # or an error in words
             missing = layer_examples - sum(len(k[names[0]]) for k in kept)
             if missing > 0:
                 kept.append(arrays if sub_batch is None else {k: v[: min(missing, n)] for k, v in arrays.items()})

@@ -234,6 +234,13 @@ def test_refused_arguments(options, name):
     refused(lambda: mxq.explain(model, data, effect_examples=0, **options), name, error=mxq.ConfigError)
 
 
+def test_data_that_does_not_fit():
+    model, data = quantized("residual")
+    refused(lambda: mxq.explain(model, data["data"][:, :2]), "conv0", error=mxq.GraphError)
+    refused(lambda: mxq.explain(model, data, data_names=["date"]), "date", "data", error=mxq.GraphError)
+    refused(lambda: mxq.explain(model, []), "empty", error=mxq.CalibrationError)
+
+
 def test_what_is_no_model_and_a_model_without_its_float_half():
     model, data = quantized("residual")
     refused(lambda: mxq.explain(tuple(model), data), "quantize_model", error=mxq.ConfigError)
