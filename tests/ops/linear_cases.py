@@ -11,6 +11,8 @@ import mxq.native
 
 mxq.native.load()
 
+#: How many times fewer cases than written are drawn (see tests/host).
+THINNED = 1
 RANGES = {"int8": (-128, 127), "uint8": (0, 255)}
 ACTS = {
     "none": {},
@@ -95,8 +97,13 @@ class Comparison:
 
     def check(self, expected: np.ndarray, inputs: List[Optional[np.ndarray]], case: Dict[str, Any]) -> None:
         attrs = case["attrs"]
-        for backend in ("ref", "avx", "auto"):
-            got = run(self.op, inputs, attrs, backend)
+        for backend in [name for name in mxq.native.info()["ops"][self.op] if name != "onednn"] + ["auto"]:
+            try:
+                got = run(self.op, inputs, attrs, backend)
+            except mx.base.MXNetError as error:
+                # The faster ones on a GPU may refuse a case.
+                assert backend not in ("ref", "avx", "auto") and "no implementation applies" in str(error), error
+                continue
             assert got.dtype == expected.dtype and got.shape == expected.shape, (backend, got.dtype, got.shape, case)
             if np.array_equal(got, expected):
                 continue
@@ -117,5 +124,5 @@ class Comparison:
     def check_rate(self, least_cases: int, most: float) -> None:
         """Holds after all cases: enough of them, and no more than `most` of the values off by one."""
         print(f"{self.op}: {self.cases} cases, {self.values} values, {self.off_by_one} off by one")
-        assert self.cases >= least_cases
+        assert self.cases >= least_cases // THINNED
         assert self.off_by_one <= most * self.values, (self.off_by_one, self.values)

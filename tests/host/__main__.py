@@ -1,0 +1,95 @@
+"""Runs tests of operators without MXNet: ``python -m tests.host --context gpu tests/ops``.
+
+Ends with one line of counts; the status is 0 only if tests ran and none failed. Tests that need MXNet itself are
+skipped by name.
+"""
+
+import argparse
+import glob
+import importlib
+import os
+import sys
+import time
+import traceback
+import unittest
+from typing import Any, List
+
+from . import devices, standin
+
+#: About the rest of the package or the processor, not about an operator in a context.
+NOT_OPERATORS = ("test_op_table.py", "test_processors.py")
+
+
+def fewer_examples(divisor: int) -> None:
+    """Every test of generated cases draws one case in `divisor`, and no less than a handful."""
+    import hypothesis
+
+    real = hypothesis.settings
+
+    class settings(real):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            if options.get("max_examples"):
+                options["max_examples"] = max(10, options["max_examples"] // divisor)
+            super().__init__(*args, **options)
+
+    hypothesis.settings = settings
+    importlib.import_module("tests.ops.linear_cases").THINNED = divisor
+
+
+def modules_of(paths: List[str]) -> List[str]:
+    files = []
+    for path in paths:
+        files += sorted(glob.glob(os.path.join(path, "test_*.py"))) if os.path.isdir(path) else [path]
+    names = [os.path.relpath(os.path.abspath(f), standin.REPO)[: -len(".py")] for f in files]
+    return [name.replace(os.sep, ".") for name in names if os.path.basename(name) not in NOT_OPERATORS]
+
+
+def run(name: str, verbose: bool) -> List[int]:
+    passed = failed = skipped = 0
+    start = time.time()
+    try:
+        module = importlib.import_module(name)
+        tests = [(n, f) for n, f in vars(module).items() if n.startswith("test") and callable(f)]
+    except unittest.SkipTest as reason:
+        print(f"SKIP {name}: {reason}")
+        return [0, 0, 1]
+    for test, function in tests:
+        try:
+            function()
+            passed += 1
+        except unittest.SkipTest as reason:
+            skipped += 1
+            print(f"SKIP {name}:{test}: {reason}")
+        except BaseException:
+            failed += 1
+            print(f"FAIL {name}:{test}\n{traceback.format_exc()}")
+        if verbose:
+            print(f"{name}:{test}", flush=True)
+    print(f"{name}: {passed} passed, {failed} failed, {skipped} skipped, {time.time() - start:.1f} s", flush=True)
+    return [passed, failed, skipped]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("paths", nargs="*", default=["tests/ops"], help="test files or folders (default: tests/ops)")
+    parser.add_argument("--library", help="default: the one that mxq would load in this context")
+    parser.add_argument("--context", choices=["cpu", "gpu", "emulated"], default="cpu")
+    parser.add_argument("--examples", type=int, default=1, metavar="N", help="draw one in N generated cases")
+    parser.add_argument("--verbose", action="store_true", help="name every test")
+    options = parser.parse_args()
+    device = (
+        devices.Cuda() if options.context == "gpu" else devices.Cpu("gpu" if options.context == "emulated" else "cpu")
+    )
+    name = {"cpu": "libmxq_cpu.so", "gpu": "libmxq_cuda.so", "emulated": "libmxq_emulated.so"}[options.context]
+    standin.install(options.library or os.path.join(standin.REPO, "mxq", "lib", name), device)
+    if options.examples > 1:
+        fewer_examples(options.examples)
+    passed, failed, skipped = (
+        sum(counts) for counts in zip(*[run(m, options.verbose) for m in modules_of(options.paths)])
+    )
+    print(f"{passed} passed, {failed} failed, {skipped} skipped")
+    return int(failed > 0 or passed == 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,120 @@
+"""A module that stands in for mxnet where there is none: ``mx.nd.<operator>`` by way of the host, and nothing else.
+
+The tests of operators are written for MXNet. With the stand-in they run unchanged on any context of the library. What
+they ask of MXNet beyond mxq's operators (its own operators, symbols) skips the test that asks.
+"""
+
+import contextlib
+import os
+import sys
+import types
+import unittest
+from typing import Any
+
+import numpy as np
+
+from . import abi
+
+REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+
+class MXNetError(RuntimeError):
+    pass
+
+
+class NDArray:
+    """Values on the host; an operator has them copied to its device at each call."""
+
+    def __init__(self, values: np.ndarray) -> None:
+        self._values = values
+        self.shape, self.dtype, self.size = values.shape, values.dtype.type, values.size
+
+    def asnumpy(self) -> np.ndarray:
+        return self._values.copy()
+
+    def astype(self, dtype: Any) -> "NDArray":
+        return NDArray(self._values.astype(dtype))
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        raise unittest.SkipTest(f"needs MXNet itself: NDArray.{name}")
+
+
+class _Absent(types.ModuleType):
+    """Raises a skip for whatever is not there."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        raise unittest.SkipTest(f"needs MXNet itself: {self.__name__}.{name}")
+
+
+class _Operators(_Absent):
+    def __init__(self, library: abi.Library, device: Any) -> None:
+        super().__init__("mxnet.nd")
+        self._library, self._device = library, device
+
+    def array(self, values: Any, dtype: Any = np.float32) -> NDArray:
+        return NDArray(np.ascontiguousarray(np.asarray(values).astype(dtype)))
+
+    def zeros(self, shape: Any, dtype: Any = np.float32) -> NDArray:
+        return NDArray(np.zeros(shape, dtype))
+
+    def ones(self, shape: Any, dtype: Any = np.float32) -> NDArray:
+        return NDArray(np.ones(shape, dtype))
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in self._library.operators:
+            return super().__getattr__(name)
+
+        def run(*arrays: NDArray, **attrs: Any) -> Any:
+            attrs.pop("name", None)
+            try:
+                values = [a._values for a in arrays]
+                outputs = abi.call(self._device, self._library, name, values, attrs)
+            except abi.HostError as error:
+                raise MXNetError(f"Error in operator {name}: {error}") from error
+            results = [NDArray(buffer.numpy()) for buffer in outputs]
+            return results if len(results) > 1 else results[0]
+
+        return run
+
+
+def install(library_path: str, device: Any) -> abi.Library:
+    """Makes ``import mxnet`` and ``import mxq`` give the stand-ins; to be called before either is imported."""
+    assert "mxnet" not in sys.modules, "the stand-in has to come before MXNet"
+    # Submodules of mxq that need no MXNet import as usual, without the package's __init__, which needs it.
+    package = types.ModuleType("mxq")
+    package.__path__ = [os.path.join(REPO, "mxq")]
+    with open(os.path.join(REPO, "mxq", "__init__.py")) as f:
+        package.__version__ = next(line.split('"')[1] for line in f if line.startswith("__version__"))
+    sys.modules["mxq"] = package
+    from mxq import native
+
+    native._open(library_path)  # finds what the library needs, and says what is missing
+    library = abi.Library(library_path)
+    mxnet = _Absent("mxnet")
+    mxnet.__version__ = native.MXNET_VERSION
+    mxnet.__file__ = __file__
+    mxnet.MXNetError = MXNetError
+    mxnet.base = _Absent("mxnet.base")
+    mxnet.base.MXNetError = MXNetError
+    mxnet.nd = _Operators(library, device)
+    mxnet.util = _Absent("mxnet.util")
+    mxnet.util.np_shape = lambda active=True: contextlib.nullcontext()  # shapes with zeros are taken as they are
+    mxnet.sym = _Absent("mxnet.sym")
+    for name in library.operators:
+        setattr(mxnet.sym, name, _symbol)
+    sys.modules.update({"mxnet": mxnet, "mxnet.base": mxnet.base, "mxnet.nd": mxnet.nd, "mxnet.sym": mxnet.sym})
+    package.native = native
+    package.library_path = lambda: library_path
+    described = native._describe(library.lib)
+    operators = described["ops"] if device.context == "cpu" else described["gpu_ops"]
+    native.load = lambda: None
+    native.info = lambda: dict(described, ops=operators, context=device.context)
+    return library
+
+
+def _symbol(*unused: Any, **options: Any) -> Any:
+    raise unittest.SkipTest("needs MXNet itself: symbols")
