@@ -2,7 +2,8 @@
 //
 //   ops/x.cc   parses the attributes of a node into an immutable Op: arity, types, shapes. Written once for all
 //   backends. ref/x.cc   the meaning of the operator in plain loops. Always built. cpu/x.cc   a faster implementation
-//   of the same integers. Optional. op_table.inc   one row per operator; registration, tests and the benchmark read it.
+//   of the same integers. Optional. cuda/x.cu   an implementation for GPUs, in the flavour of the library that has them.
+//   op_table.inc   one row per operator; registration, tests and the benchmark read it.
 #pragma once
 
 #include <functional>
@@ -45,7 +46,8 @@ class Op {
 // What an implementation may use while it runs.
 struct RunContext {
   void* stream = nullptr;                  // CUDA stream; null on CPU
-  std::function<void*(size_t)> workspace;  // scratch memory of the host, valid until run() returns
+  std::function<void*(size_t)> workspace;  // scratch memory, valid until run() returns. On a GPU device memory in the
+                                           // order of the stream, and to be asked for once: MXNet has one such buffer
   std::shared_ptr<void>* slot = nullptr;   // private to one node of one executor: packed weights and the like.
                                            // May be empty at any call: under plain hybridize() it is new each time.
   bool same_params = false;                // the caller knows that kept inputs are those the slot was filled with
@@ -66,6 +68,9 @@ using KernelFactory = KernelPtr (*)(const Op& op, const std::vector<TensorType>&
                                     std::string* why_not);
 using OpParser = std::unique_ptr<Op> (*)(const Attrs& attrs);
 
+// Where a kernel runs, and what its tensors point to.
+enum class Device { kCpu, kGpu };
+
 struct Implementation {
   const char* name;  // "onednn", "avx", "ref": what the node attribute `backend` selects
   KernelFactory make;
@@ -75,6 +80,7 @@ struct OpEntry {
   const char* name;  // as MXNet sees it: "mxq_conv"
   OpParser parse;
   std::vector<Implementation> cpu;  // best first, "ref" last
+  std::vector<Implementation> gpu = {};  // best first; filled in by a library built with CUDA
 };
 
 // All operators of op_table.inc, in its order.
@@ -85,6 +91,7 @@ std::unique_ptr<Op> parse_op(const OpEntry& entry, const Attrs& attrs);
 
 // Tries the implementations in order. `backend` is the node attribute: "" or "auto" for the best, else one name.
 KernelPtr make_kernel(const OpEntry& entry, const Op& op, const std::vector<TensorType>& in,
-                      const std::vector<TensorType>& out, const std::string& backend, const char** chosen = nullptr);
+                      const std::vector<TensorType>& out, const std::string& backend, const char** chosen = nullptr,
+                      Device device = Device::kCpu);
 
 }  // namespace mxq

@@ -3,6 +3,9 @@
 
 #include "check.h"
 #include "op.h"
+#ifdef MXQ_CUDA
+#include "../cuda/implementations.h"
+#endif
 
 namespace mxq {
 
@@ -11,11 +14,17 @@ namespace mxq {
 #undef MXQ_OP
 
 const std::vector<OpEntry>& op_table() {
-  static const std::vector<OpEntry> table = {
+  static const std::vector<OpEntry> table = [] {
+    std::vector<OpEntry> rows = {
 #define MXQ_OP(name, file) file##_entry(),
 #include "../op_table.inc"
 #undef MXQ_OP
-  };
+    };
+#ifdef MXQ_CUDA
+    for (OpEntry& entry : rows) entry.gpu = cuda_implementations(entry.name);
+#endif
+    return rows;
+  }();
   return table;
 }
 
@@ -28,11 +37,14 @@ std::unique_ptr<Op> parse_op(const OpEntry& entry, const Attrs& attrs) {
 }
 
 KernelPtr make_kernel(const OpEntry& entry, const Op& op, const std::vector<TensorType>& in,
-                      const std::vector<TensorType>& out, const std::string& backend, const char** chosen) {
+                      const std::vector<TensorType>& out, const std::string& backend, const char** chosen,
+                      Device device) {
   const bool any = backend.empty() || backend == "auto";
   bool known = any;
   std::string reasons, names;
-  for (const Implementation& implementation : entry.cpu) {
+  const std::vector<Implementation>& implementations = device == Device::kGpu ? entry.gpu : entry.cpu;
+  MXQ_CHECK(!implementations.empty(), "there is no implementation for GPUs in this library");
+  for (const Implementation& implementation : implementations) {
     names += std::string(names.empty() ? "" : ", ") + implementation.name;
     if (!any && backend != implementation.name) continue;
     known = true;

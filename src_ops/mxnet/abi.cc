@@ -17,6 +17,9 @@
 #include "errors.h"
 #include "node.h"
 #include "register.h"
+#ifdef MXQ_CUDA
+#include "../cuda/host_side.h"
+#endif
 
 namespace mxq {
 namespace {
@@ -71,9 +74,23 @@ bool same_types(const std::vector<TensorType>& known, const int64_t* const* dims
   return true;
 }
 
-void check_host_dense(const char* what, int count, const char* const* device, const int* storage) {
+const char* name_of(Device device) { return device == Device::kGpu ? "gpu" : "cpu"; }
+
+Device device_of(const char* name) {
+#ifdef MXQ_CUDA
+  if (std::strcmp(name, "gpu") == 0) return Device::kGpu;
+  MXQ_CHECK(std::strcmp(name, "cpu") == 0, "the context is " << name << "; expected cpu or gpu");
+#else
+  MXQ_CHECK(std::strcmp(name, "cpu") == 0, "the context is " << name << "; expected cpu");
+#endif
+  return Device::kCpu;
+}
+
+void check_dense(const char* what, Device device, int count, const char* const* names, const int* storage) {
+  const char* const expected = name_of(device);
   for (int i = 0; i < count; ++i) {
-    MXQ_CHECK(std::strcmp(device[i], "cpu") == 0, what << " " << i << " is on " << device[i] << "; expected cpu");
+    MXQ_CHECK(std::strcmp(names[i], expected) == 0,
+              what << " " << i << " is on " << names[i] << "; expected " << expected);
     MXQ_CHECK(storage[i] == 0, what << " " << i << " is sparse; expected dense");
   }
 }
@@ -195,33 +212,43 @@ MX_INT_RET _opCallInferShape(mxnet::ext::inferShape_t op_key, const char* const*
 }
 
 MX_INT_RET _opCallCreateOpState(mxnet::ext::createOpState_t op_key, const char* const* keys, const char* const* vals,
-                                int num, const char* dev_type, int /*dev_id*/, unsigned int** inshapes, int* indims,
-                                int num_in, const int* intypes, void** state_op) {
+                                int num, const char* dev_type, [[maybe_unused]] int dev_id, unsigned int** inshapes,
+                                int* indims, int num_in, const int* intypes, void** state_op) {
   const OpEntry& entry = entry_of(op_key);
   NodePtr node;
   return guarded(entry, node, [&] {
     node = find_node(entry, {keys, vals, num});
-    MXQ_CHECK(std::strcmp(dev_type, "cpu") == 0, "the context is " << dev_type << "; expected cpu");
-    *state_op = static_cast<CustomStatefulOp*>(new State(find_bound(node, inshapes, indims, intypes, num_in)));
+    const Device device = device_of(dev_type);
+#ifdef MXQ_CUDA
+    const cuda::OnDevice current(device == Device::kGpu ? dev_id : -1);  // kernels are chosen for it
+#endif
+    *state_op = static_cast<CustomStatefulOp*>(new State(find_bound(node, device, inshapes, indims, intypes, num_in)));
   });
 }
 
 MX_INT_RET _opCallFStatefulCompute(int is_forward, void* state_op, const int64_t** inshapes, int* indims, void** indata,
                                    int* intypes, size_t* inIDs, const char** indev_type, int* /*indev_id*/, int num_in,
                                    const int64_t** outshapes, int* outdims, void** outdata, int* outtypes,
-                                   size_t* outIDs, const char** outdev_type, int* /*outdev_id*/, int num_out,
-                                   mxnet::ext::xpu_malloc_t, void*, mxnet::ext::xpu_malloc_t, void*, void* stream,
-                                   mxnet::ext::sparse_malloc_t, void*, int* instypes, int* outstypes, void**, void**,
-                                   void**, void**, int64_t*, int64_t*, int64_t*, int64_t*, void*, void*) {
+                                   size_t* outIDs, const char** outdev_type, [[maybe_unused]] int* outdev_id,
+                                   int num_out, mxnet::ext::xpu_malloc_t, void*,
+                                   [[maybe_unused]] mxnet::ext::xpu_malloc_t gpu_malloc,
+                                   [[maybe_unused]] void* gpu_alloc, void* stream, mxnet::ext::sparse_malloc_t, void*,
+                                   int* instypes, int* outstypes, void**, void**, void**, void**, int64_t*, int64_t*,
+                                   int64_t*, int64_t*, void*, void*) {
   auto* state = static_cast<State*>(static_cast<CustomStatefulOp*>(state_op));
   const NodePtr& node = state->bound->node;
   return guarded(*node->entry, node, [&] {
     MXQ_CHECK(is_forward, "int8 operators have no gradient; run the network outside autograd.record()");
-    check_host_dense("input", num_in, indev_type, instypes);
-    check_host_dense("output", num_out, outdev_type, outstypes);
+    const Device device = state->bound->device;
+    check_dense("input", device, num_in, indev_type, instypes);
+    check_dense("output", device, num_out, outdev_type, outstypes);
+#ifdef MXQ_CUDA
+    const cuda::OnDevice current(device == Device::kGpu && num_out > 0 ? outdev_id[0] : -1);
+    if (device == Device::kGpu) cuda::raise_fault();
+#endif
     BoundPtr other;  // where the executor was made for other shapes than it now runs with
     if (!same_types(state->bound->in, inshapes, indims, intypes, num_in)) {
-      other = find_bound(node, inshapes, indims, intypes, num_in);
+      other = find_bound(node, device, inshapes, indims, intypes, num_in);
     }
     const BoundNode& bound = other ? *other : *state->bound;
     MXQ_CHECK(same_types(bound.out, outshapes, outdims, outtypes, num_out),
@@ -240,6 +267,19 @@ MX_INT_RET _opCallFStatefulCompute(int is_forward, void* state_op, const int64_t
     RunContext context;
     context.stream = stream;
     context.workspace = [s = &scratch](size_t bytes) { return s->take(bytes); };
+#ifdef MXQ_CUDA
+    bool given = false;
+    if (device == Device::kGpu) {
+      context.workspace = [&](size_t bytes) {
+        MXQ_CHECK(!given, "asks for device memory twice");
+        MXQ_CHECK(bytes <= INT_MAX, "needs " << bytes << " bytes of temporary device memory; MXNet gives at most 2^31");
+        given = true;
+        void* p = gpu_malloc(gpu_alloc, static_cast<int>(bytes));
+        if (!p) throw std::bad_alloc();
+        return p;
+      };
+    }
+#endif
     context.slot = &state->slot;
     Profile profile("");
     profile.start();

@@ -41,6 +41,22 @@ const char* isa_name(dnnl_cpu_isa_t isa) {
   }
 }
 
+void list(const char* key, std::vector<mxq::Implementation> mxq::OpEntry::*implementations, std::ostringstream* out) {
+  *out << ", \"" << key << "\": {";
+  const char* between = "";
+  for (const mxq::OpEntry& entry : mxq::op_table()) {
+    *out << between << "\"" << entry.name << "\": [";
+    const char* comma = "";
+    for (const mxq::Implementation& implementation : entry.*implementations) {
+      *out << comma << "\"" << implementation.name << "\"";
+      comma = ", ";
+    }
+    *out << "]";
+    between = ", ";
+  }
+  *out << "}";
+}
+
 std::string describe() {
   std::ostringstream out;
   const dnnl_version_t* run = dnnl_version();
@@ -50,19 +66,12 @@ std::string describe() {
       << "\", \"onednn\": \"" << run->major << "." << run->minor << "." << run->patch << "\", \"onednn_isa\": \""
       << isa_name(dnnl_get_effective_cpu_isa()) << "\", \"threads\": " << omp_get_max_threads() << ", \"cache\": {"
       << "\"nodes\": " << use.nodes << ", \"max_nodes\": " << use.max_nodes << ", \"bound\": " << use.bound
-      << ", \"max_bound\": " << use.max_bound << "}, \"ops\": {";
-  const char* between = "";
-  for (const mxq::OpEntry& entry : mxq::op_table()) {
-    out << between << "\"" << entry.name << "\": [";
-    const char* comma = "";
-    for (const mxq::Implementation& implementation : entry.cpu) {
-      out << comma << "\"" << implementation.name << "\"";
-      comma = ", ";
-    }
-    out << "]";
-    between = ", ";
-  }
-  out << "}}";
+      << ", \"max_bound\": " << use.max_bound << "}";
+  list("ops", &mxq::OpEntry::cpu, &out);
+#ifdef MXQ_CUDA
+  list("gpu_ops", &mxq::OpEntry::gpu, &out);
+#endif
+  out << "}";
   return out.str();
 }
 

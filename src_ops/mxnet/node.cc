@@ -73,7 +73,7 @@ std::shared_ptr<const ParsedNode> parse(const OpEntry& entry, const RawAttrs& ra
   return node;
 }
 
-std::shared_ptr<const BoundNode> bind(const NodePtr& node, std::vector<TensorType> in) {
+std::shared_ptr<const BoundNode> bind(const NodePtr& node, Device device, std::vector<TensorType> in) {
   const Op& op = *node->op;
   MXQ_CHECK(static_cast<int>(in.size()) == op.num_inputs(),
             "got " << in.size() << " inputs; expected " << op.num_inputs());
@@ -87,9 +87,11 @@ std::shared_ptr<const BoundNode> bind(const NodePtr& node, std::vector<TensorTyp
   op.infer_shapes(&in_shapes, &out_shapes);
   auto bound = std::make_shared<BoundNode>();
   bound->node = node;
+  bound->device = device;
   bound->in = std::move(in);
   for (size_t i = 0; i < out_types.size(); ++i) bound->out.push_back({out_types[i], out_shapes[i]});
-  bound->kernel = make_kernel(*node->entry, op, bound->in, bound->out, node->backend, &bound->implementation);
+  bound->kernel =
+      make_kernel(*node->entry, op, bound->in, bound->out, node->backend, &bound->implementation, device);
   return bound;
 }
 
@@ -109,11 +111,13 @@ NodePtr find_node(const OpEntry& entry, const RawAttrs& attrs) {
 }
 
 template <class Dim>
-BoundPtr find_bound(const NodePtr& node, const Dim* const* dims, const int* ndims, const int* types, int count) {
+BoundPtr find_bound(const NodePtr& node, Device device, const Dim* const* dims, const int* ndims, const int* types,
+                    int count) {
   thread_local Recent<BoundNode> recent;
   std::string& key = recent.key;
   key.clear();
   append(&key, node->id);
+  append(&key, device);
   for (int i = 0; i < count; ++i) {
     append(&key, types[i]);
     append(&key, ndims[i]);
@@ -125,12 +129,12 @@ BoundPtr find_bound(const NodePtr& node, const Dim* const* dims, const int* ndim
       in[i].dtype = static_cast<DType>(types[i]);
       in[i].shape.assign(dims[i], dims[i] + ndims[i]);
     }
-    return bind(node, std::move(in));
+    return bind(node, device, std::move(in));
   });
 }
 
-template BoundPtr find_bound(const NodePtr&, const int64_t* const*, const int*, const int*, int);
-template BoundPtr find_bound(const NodePtr&, const unsigned* const*, const int*, const int*, int);
+template BoundPtr find_bound(const NodePtr&, Device, const int64_t* const*, const int*, const int*, int);
+template BoundPtr find_bound(const NodePtr&, Device, const unsigned* const*, const int*, const int*, int);
 
 CacheUse cache_use() { return {nodes().weight(), kMaxNodes, bounds().weight(), kMaxBound}; }
 

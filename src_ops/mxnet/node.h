@@ -46,6 +46,7 @@ struct BoundNode {
   size_t weight() const { return node->weight(); }
 
   NodePtr node;
+  Device device = Device::kCpu;
   std::vector<TensorType> in, out;
   KernelPtr kernel;
   const char* implementation = "";
@@ -57,7 +58,8 @@ NodePtr find_node(const OpEntry& entry, const RawAttrs& attrs);
 
 // `dims` of input i has `ndims[i]` entries. Dim is int64_t or unsigned, as MXNet has it at the two places that ask.
 template <class Dim>
-BoundPtr find_bound(const NodePtr& node, const Dim* const* dims, const int* ndims, const int* types, int count);
+BoundPtr find_bound(const NodePtr& node, Device device, const Dim* const* dims, const int* ndims, const int* types,
+                    int count);
 
 // How many operators and bound operators the process keeps at this moment, and at most.
 struct CacheUse {

@@ -30,7 +30,11 @@ void register_row() {
       .setParseAttrs(reinterpret_cast<mxnet::ext::parseAttrs_t>(key))
       .setInferType(reinterpret_cast<mxnet::ext::inferType_t>(key))
       .setInferShape(reinterpret_cast<mxnet::ext::inferShape_t>(key))
-      .setCreateOpState(reinterpret_cast<mxnet::ext::createOpState_t>(key), "cpu");
+      .setCreateOpState(reinterpret_cast<mxnet::ext::createOpState_t>(key), "cpu")
+#ifdef MXQ_CUDA
+      .setCreateOpState(reinterpret_cast<mxnet::ext::createOpState_t>(key), "gpu")
+#endif
+      ;
 }
 
 template <int... I>
