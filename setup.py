@@ -31,10 +31,15 @@ except ImportError:  # setuptools before 70.1
         ) from None
 
 ROOT = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, ROOT)  # a build frontend does not
+import setup_cuda  # noqa: E402
+
 LIBRARY = "mxq.lib.libmxq_cpu"
 MXNET_VERSION = "1.9.1"
 ONEDNN_VERSION = "2023.2.0"
 JOBS = 2
+#: MXQ_ONEDNN=0 leaves oneDNN out: mxq's own implementations only. For builds on machines without it, of tests on a GPU.
+WITH_ONEDNN = os.environ.get("MXQ_ONEDNN", "1") != "0"
 
 FLAGS = "-O3 -std=c++17 -fPIC -fopenmp -ffp-contract=off -Wall -Wextra -pthread".split()
 #: Functions of MXNet's lib_api.cc that src_ops/mxnet replaces; its own get another name.
@@ -67,6 +72,29 @@ def need(distribution, version, endings):
             f"--no-build-isolation, which gets it)"
         )
     return paths
+
+
+def mxnet_sources():
+    """lib_api.h and lib_api.cc of MXNet: from its source tree where MXQ_MXNET_SOURCE names one, else from the wheel."""
+    tree = os.environ.get("MXQ_MXNET_SOURCE")
+    if not tree:
+        return need("mxnet", MXNET_VERSION, ["include/mxnet/lib_api.h", "src/lib_api.cc"])
+    paths = [
+        os.path.abspath(os.path.join(tree, *part))
+        for part in (("include", "mxnet", "lib_api.h"), ("src", "lib_api.cc"))
+    ]
+    missing = [path for path in paths if not os.path.exists(path)]
+    if missing:
+        raise SetupError(
+            f"MXQ_MXNET_SOURCE={tree!r} is no source tree of MXNet {MXNET_VERSION}: it has no {missing[0]}"
+        )
+    return paths
+
+
+def is_onednn(source):
+    """True for a source that needs oneDNN, False for its replacement, None for all others."""
+    name = os.path.basename(source)
+    return False if name == "no_onednn.cc" else True if "onednn" in name else None
 
 
 def compiler():
@@ -102,9 +130,8 @@ class BuildNative(build_ext):
             raise SetupError(self.failure())
 
     def copy_extensions_to_source(self):
-        for ext in self.extensions:
-            built = os.path.join(self.build_lib, self.get_ext_filename(ext.name))
-            target = os.path.join(ROOT, self.get_ext_filename(ext.name))
+        for built in self.built:
+            target = os.path.join(ROOT, os.path.relpath(built, os.path.abspath(self.build_lib)))
             os.makedirs(os.path.dirname(target), exist_ok=True)
             shutil.copy2(built, target + ".new")
             os.replace(target + ".new", target)  # a process that has the old one loaded keeps it
@@ -118,31 +145,49 @@ class BuildNative(build_ext):
         os.makedirs(os.path.dirname(target), exist_ok=True)
         with open(os.path.join(objects, "lock"), "w") as lock:  # two builds at once would mix their object files
             fcntl.flock(lock, fcntl.LOCK_EX)
-            self.compile_and_link(target, objects)
+            cxx = compiler()
+            self.built = [target]
+            self.compile_and_link(target, objects, cxx)
+            flavour = setup_cuda.flavour(cxx, self.inplace)
+            if flavour:
+                self.built.append(os.path.join(os.path.dirname(target), flavour.library))
+                self.compile_and_link(self.built[-1], objects, cxx, flavour)
 
-    def compile_and_link(self, target, objects):
-        lib_api_h, lib_api = need("mxnet", MXNET_VERSION, ["include/mxnet/lib_api.h", "src/lib_api.cc"])
-        (dnnl_h,) = need("onednn-devel-cpu-gomp", ONEDNN_VERSION, ["include/dnnl.hpp"])
-        (dnnl,) = need("onednn-cpu-gomp", ONEDNN_VERSION, ["lib/libdnnl.so.3"])
-        cxx = compiler()
-        includes = ["-isystem", os.path.dirname(os.path.dirname(lib_api_h)), "-isystem", os.path.dirname(dnnl_h)]
+    def compile_and_link(self, target, objects, cxx, flavour=None):
+        lib_api_h, lib_api = mxnet_sources()
+        includes, dnnl = ["-isystem", os.path.dirname(os.path.dirname(lib_api_h))], []
+        sources = sorted(self.extensions[0].sources)
+        if WITH_ONEDNN:
+            (dnnl_h,) = need("onednn-devel-cpu-gomp", ONEDNN_VERSION, ["include/dnnl.hpp"])
+            dnnl = need("onednn-cpu-gomp", ONEDNN_VERSION, ["lib/libdnnl.so.3"])
+            includes += ["-isystem", os.path.dirname(dnnl_h)]
+        else:
+            includes += ["-DMXQ_NO_ONEDNN"]
+        sources = [s for s in sources if is_onednn(s) is None or is_onednn(s) == WITH_ONEDNN]
         renames = [f"-D{name}=mxq_replaced{name}" for name in REPLACED]
-        work = [(source, includes) for source in sorted(self.extensions[0].sources)]
+        work = [(source, includes) for source in sources + (flavour.more_sources() if flavour else [])]
         work.append((lib_api, includes + renames + ["-w"]))
         jobs, linked = [], []
         for source, flags in work:
             name = os.path.basename(source) if os.path.isabs(source) else source
-            out = os.path.join(objects, re.sub(r"[^\w.]", "_", name)) + ".o"
+            out = os.path.join(objects, re.sub(r"[^\w.]", "_", name))
+            own = flavour and (source in flavour.more_sources() or setup_cuda.SHARED.match(source))
+            if own:
+                out += "." + flavour.suffix
+                flags = flags + flavour.defines + flavour.includes
+            out += ".o"
             linked.append(out)
             if source.endswith("describe.cc"):
                 flags = flags + [f'-DMXQ_VERSION="{self.distribution.get_version()}"']
             command = cxx + FLAGS + flags + ["-MMD", "-c", source, "-o", out]
+            if flavour and source in flavour.more_sources():
+                command = flavour.compile_command(source, out) or command
             if self.force or is_stale(out, command):
                 jobs.append((name, command, out))
         with concurrent.futures.ThreadPoolExecutor(JOBS) as pool:
             failed = [name for name in pool.map(compile_one, jobs) if name]
         self.failed = failed
-        if failed and not self.inplace:
+        if failed and (flavour or not self.inplace):
             raise SetupError(self.failure())
         # Operators go through an archive: only what op_table.inc asks for is linked, so that an operator somebody is
         # still writing does not keep the others from being built.
@@ -155,7 +200,7 @@ class BuildNative(build_ext):
                 os.remove(archive)
             subprocess.run(["ar", "rcs", archive] + members, check=True)
         link = cxx + ["-shared", "-fopenmp", "-pthread", "-Wl,--no-undefined,-Bsymbolic"]
-        link += [*linked, archive, dnnl, "-o", target + ".new"]
+        link += [*linked, archive, *dnnl, *(flavour.link_flags() if flavour else []), "-o", target + ".new"]
         # From site-packages/mxq/lib, four up is the lib folder of the environment, where the oneDNN wheel put its own.
         rpaths = ["$ORIGIN/../../../..", os.path.join(sys.prefix, "lib")]
         link += [f"-Wl,--enable-new-dtags,-rpath,{path}" for path in rpaths]
@@ -210,6 +255,15 @@ class PlatformWheel(bdist_wheel):
 
 
 setup(
-    ext_modules=[Extension(LIBRARY, sorted(glob.glob(os.path.join("src_ops", "**", "*.cc"), recursive=True)))],
+    ext_modules=[
+        Extension(
+            LIBRARY,
+            [
+                s
+                for s in sorted(glob.glob(os.path.join("src_ops", "**", "*.cc"), recursive=True))
+                if os.sep + "cuda" + os.sep not in s
+            ],
+        )
+    ],
     cmdclass={"build_ext": BuildNative, "bdist_wheel": PlatformWheel},
 )

@@ -22,6 +22,7 @@ ONEDNN_WHEEL = "onednn-cpu-gomp"
 ONEDNN_LIBRARY = "libdnnl.so.3"
 #: An operator that every build has: where MXNet knows it, the library is loaded.
 KNOWN_OP = "mxq_quantize_v2"
+CPU_LIBRARY, GPU_LIBRARY = "libmxq_cpu.so", "libmxq_cuda.so"
 
 _CPU_FLAGS = ("sse4_1", "avx2", "fma", "avx512f", "avx512bw", "avx512vbmi", "avx_vnni", "avx512_vnni", "amx_int8")
 
@@ -36,8 +37,18 @@ def library_path() -> str:
 
     A program that imports mxq has loaded it: MXNet refuses to load a library twice. The file need not exist:
     :func:`load` explains what to do then.
+
+    There are two flavours: ``libmxq_cpu.so``, and ``libmxq_cuda.so``, which has everything of the other and operators
+    for NVIDIA GPUs. The second is taken where it was built and MXNet has GPU support. The environment variable
+    ``MXQ_LIBRARY`` names another file.
     """
-    return os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib", "libmxq_cpu.so")
+    folder = os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib")
+    with_gpus = os.path.join(folder, GPU_LIBRARY)
+    if os.environ.get("MXQ_LIBRARY"):
+        return os.path.abspath(os.environ["MXQ_LIBRARY"])
+    if os.path.exists(with_gpus) and _mxnet_has_gpus():
+        return with_gpus
+    return os.path.join(folder, CPU_LIBRARY)
 
 
 def load() -> None:
@@ -93,6 +104,7 @@ def info() -> Dict[str, Any]:
         "cpu": {"features": _cpu_features(), "onednn_isa": described["onednn_isa"], "threads": described["threads"]},
         "cache": described["cache"],
         "ops": described["ops"],
+        "gpu_ops": described.get("gpu_ops", {}),
     }
 
 
@@ -136,6 +148,12 @@ def _preload_onednn(path: str) -> None:
             f"  fix: {sys.executable} -m pip install --force-reinstall {ONEDNN_WHEEL}==2023.2.0"
         )
     ctypes.CDLL(os.path.normpath(present[0]))  # stays loaded, and is then found by its name
+
+
+def _mxnet_has_gpus() -> bool:
+    import mxnet as mx
+
+    return mx.runtime.Features().is_enabled("CUDA")
 
 
 def _describe(library: ctypes.CDLL) -> Dict[str, Any]:

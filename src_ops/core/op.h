@@ -46,6 +46,7 @@ class Op {
 // What an implementation may use while it runs.
 struct RunContext {
   void* stream = nullptr;                  // CUDA stream; null on CPU
+  const char* label = "";                  // of the node, for what a GPU finds wrong later
   std::function<void*(size_t)> workspace;  // scratch memory, valid until run() returns. On a GPU device memory in the
                                            // order of the stream, and to be asked for once: MXNet has one such buffer
   std::shared_ptr<void>* slot = nullptr;   // private to one node of one executor: packed weights and the like.

@@ -143,7 +143,6 @@ class Depthwise : public Kernel {
       return;
     }
     PackParams pack = pack_;
-    pack.fault = fault();
     char* memory = static_cast<char*>(context->workspace(pack.layout.bytes));
     const char* packed = find_packed(pack, in, !stage_.no_bias, *context, memory);
     l.weight = reinterpret_cast<const int8_t*>(packed + pack.layout.weight);

@@ -20,18 +20,24 @@ struct ToFloat {
   const float *low, *high;  // where the range is an input
   const float* scales;      // where there is one for each channel
   unsigned after, channels;
+  FaultSink fault;
 
-  __device__ void begin_block() {
-    if (!low) return;
-    qparams_of(*low, *high, type == 0, &scale, &zero_point);
+  struct Block {
+    float scale;
+    int zero_point;
+  };
+  __device__ Block begin() const {
+    Block block{scale, zero_point};
+    if (low) range_given(*low, *high, type == 0, fault, &block.scale, &block.zero_point);
+    return block;
   }
-  __device__ float value(unsigned at) const {
-    const float by = scales ? __ldg(scales + at / after % channels) : scale;
+  __device__ float value(const Block& block, unsigned at) const {
+    const float by = scales ? __ldg(scales + at / after % channels) : block.scale;
     if (type == 2) return __fmul_rn(static_cast<float>(__ldg(static_cast<const int*>(data) + at)), by);
     const int q = read_8bit(static_cast<const uint8_t*>(data), at, type);
-    return __fmul_rn(static_cast<float>(q - zero_point), by);
+    return __fmul_rn(static_cast<float>(q - block.zero_point), by);
   }
-  __device__ void store(unsigned at, float x) const { out[at] = x; }
+  __device__ void store(const Block&, unsigned at, float x) const { out[at] = x; }
 };
 
 class Dequantize : public Kernel {
@@ -59,7 +65,10 @@ class Dequantize : public Kernel {
     ToFloat p = p_;
     p.data = in[0].data;
     p.out = out[0].as<float>();
-    if (ranges_ == DequantizeOp::Ranges::kTensor) p.low = in[1].as<const float>(), p.high = in[2].as<const float>();
+    if (ranges_ == DequantizeOp::Ranges::kTensor) {
+      p.low = in[1].as<const float>(), p.high = in[2].as<const float>();
+      p.fault = fault_of(*context);
+    }
     if (ranges_ == DequantizeOp::Ranges::kChannel) p.scales = in[1].as<const float>();
     launch_planes(p, stream_of(*context));
   }

@@ -1,7 +1,7 @@
 // What a kernel finds wrong with the values that it was given: a scale that is no scale, data that is not finite.
 //
 // No operator waits for the GPU, so the call that launched the kernel has returned by then. The finding is left in
-// memory that both sides see, and the next operator that runs on a GPU raises it as its own error.
+// memory that both sides see, and the next operator that runs on a GPU raises it, with the name of the node it is about.
 #pragma once
 
 #include <string>
@@ -11,24 +11,31 @@
 namespace mxq {
 namespace cuda {
 
-enum class Found : int { kNothing, kWeightScale, kMultiplier, kNotFinite, kRangeOfSums };
+enum class Found : int { kNothing, kWeightScale, kMultiplier, kNotFinite, kRangeOfSums, kRange };
 
 struct Fault {
   int claimed;  // by the first thread that found something
   int what;     // Found; written last
+  int who;      // the node
   int at;
   float value;
 };
 
-// As kernels address it.
-Fault* fault();
+// Where the kernels of one node report to.
+struct FaultSink {
+  Fault* fault;
+  int who;
+};
+FaultSink fault_of(const RunContext& context);
 
 // The text of what was found since the last call, empty in the normal case. Does not wait for the GPU.
 std::string take_fault();
 
 #if defined(__CUDACC__) || defined(MXQ_EMULATED)
-__device__ inline void report(Fault* fault, Found what, int at, float value) {
+__device__ inline void report(const FaultSink& sink, Found what, int at, float value) {
+  Fault* const fault = sink.fault;
   if (atomicCAS(&fault->claimed, 0, 1) != 0) return;
+  fault->who = sink.who;
   fault->at = at;
   fault->value = value;
   __threadfence_system();

@@ -32,6 +32,7 @@ std::vector<Implementation> cuda_implementations(const std::string& op) {
       t[std::string("mxq_") + op] = {{"cuda", cuda::strided_copy}};
     }
     t["mxq_pad"] = {{"cuda", cuda::pad}};
+    t["mxq_region"] = {{"plan", cuda::region}};
     return t;
   }();
   const auto found = table.find(op);

@@ -28,6 +28,7 @@ MXQ_CUDA_FACTORY(concat);
 MXQ_CUDA_FACTORY(elemwise);
 MXQ_CUDA_FACTORY(strided_copy);
 MXQ_CUDA_FACTORY(pad);
+MXQ_CUDA_FACTORY(region);
 
 // One of the tile shapes, whatever the layer.
 template <int kTile>

@@ -223,7 +223,6 @@ class Linear : public Kernel {
   PackParams pack_params(const View& v, const PackedLayout& layout) const {
     PackParams pack{};
     pack.layout = layout;
-    pack.fault = fault();
     pack.out_c = static_cast<int>(g_.out_c), pack.group_in = static_cast<int>(g_.group_in());
     pack.kernel_h = static_cast<int>(g_.kernel_h), pack.kernel_w = static_cast<int>(g_.kernel_w);
     pack.run = v.run, pack.run_padded = v.run_padded, pack.depth = v.depth;

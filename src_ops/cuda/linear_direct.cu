@@ -15,7 +15,7 @@ struct DirectParams {
   const float* weight_scale;
   const int32_t* bias;
   void* out;
-  Fault* fault;
+  FaultSink fault;
   int in_h, in_w, in_c, out_h, out_w, out_c, group_in, group_out;
   int kernel_h, kernel_w, stride_h, stride_w, dilate_h, dilate_w, pad_top, pad_left;
   int data_unsigned, zero_point;
@@ -94,7 +94,7 @@ class Direct : public Kernel {
     if (!stage_.no_bias) p.bias = in[stage_.bias_index()].as<const int32_t>();
     if (stage_.sum != Sum::kNone) p.residual = in[stage_.residual_index()].as<const uint8_t>();
     p.out = out[0].data;
-    p.fault = fault();
+    p.fault = fault_of(*context);
     launch_flat(direct_kernel, p.size, stream_of(*context), p);
   }
 

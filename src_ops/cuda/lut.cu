@@ -17,21 +17,19 @@ struct LookUp {
   T* out;
   unsigned flip;             // of the bytes of int8 data: entry 0 is for -128
   unsigned after, channels;  // channels is 0 where there is one table for all
-  const T* shared;
 
-  __device__ void begin_block() {
-    shared = nullptr;
-    if (channels) return;
+  __device__ const T* begin() const {
     __shared__ T values[256];
+    if (channels) return nullptr;
     for (unsigned i = threadIdx.x; i < 256; i += blockDim.x) values[i] = table[i];
     __syncthreads();
-    shared = values;
+    return values;
   }
-  __device__ T value(unsigned at) const {
+  __device__ T value(const T* values, unsigned at) const {
     const unsigned entry = __ldg(data + at) ^ flip;
-    return shared ? shared[entry] : __ldg(table + at / after % channels * 256 + entry);
+    return values ? values[entry] : __ldg(table + at / after % channels * 256 + entry);
   }
-  __device__ void store(unsigned at, T x) const { out[at] = x; }
+  __device__ void store(const T*, unsigned at, T x) const { out[at] = x; }
 };
 
 class Lut : public Kernel {
@@ -55,8 +53,7 @@ class Lut : public Kernel {
  private:
   template <class T>
   void look_up(const std::vector<Tensor>& in, const std::vector<Tensor>& out, cudaStream_t stream) const {
-    launch_planes(LookUp<T>{planes_, in[0].as<const uint8_t>(), in[1].as<const T>(), out[0].as<T>(), flip_, after_, channels_,
-                            nullptr},
+    launch_planes(LookUp<T>{planes_, in[0].as<const uint8_t>(), in[1].as<const T>(), out[0].as<T>(), flip_, after_, channels_},
                   stream);
   }
 

@@ -116,6 +116,7 @@ const char* find_packed(PackParams p, const std::vector<Tensor>& in, bool has_bi
   p.bias = has_bias ? in[3].as<const int32_t>() : nullptr;
   auto pack = [&](char* to) {
     p.packed = to;
+    p.fault = fault_of(context);
     launch(pack_kernel, dim3(p.out_c), dim3(kPackThreads), 0, stream, p);
     return to;
   };

@@ -30,7 +30,7 @@ struct PackParams {
   const int32_t* bias;  // may be null
   char* packed;
   PackedLayout layout;
-  Fault* fault;
+  FaultSink fault;
   int out_c, group_in, kernel_h, kernel_w;
   int run, run_padded, depth;
   int pitch;  // 0: a row of `depth` for each output channel; else the channels of one position, and so many of them

@@ -37,39 +37,39 @@ inline int64_t size_of(const Planes& p) { return static_cast<int64_t>(p.batch) *
 
 #if defined(__CUDACC__) || defined(MXQ_EMULATED)
 
-// Params has `planes`; body(params, from) gives the value of element `from` of the data and Params::store(at, value)
-// takes it. The order of the reads is that of the data, the order of the writes that of the output.
+// Params has `planes` and three functions: begin() prepares what a block needs for itself, value(block, from) reads
+// element `from` of the data, store(block, at, value) writes element `at` of the output.
 template <class Params>
-__global__ void flat_kernel(Params p) {
+__global__ void flat_kernel(const Params p) {
   constexpr unsigned kEach = 4;
   const unsigned size = p.planes.batch * p.planes.rows * p.planes.columns;
   const unsigned begin = blockIdx.x * (blockDim.x * kEach) + threadIdx.x;
-  p.begin_block();
+  const auto block = p.begin();
 #pragma unroll
   for (unsigned i = 0; i < kEach; ++i) {
     const unsigned at = begin + i * blockDim.x;
-    if (at < size) p.store(at, p.value(at));
+    if (at < size) p.store(block, at, p.value(block, at));
   }
 }
 
 // A thread takes a column: reads are neighbours between threads, and what a thread writes is one short run.
 template <class Params>
-__global__ void few_rows_kernel(Params p) {
-  p.begin_block();
+__global__ void few_rows_kernel(const Params p) {
+  const auto block = p.begin();
   const unsigned at = flat_index();
   if (at >= p.planes.batch * p.planes.columns) return;
   const unsigned n = at / p.planes.columns, column = at % p.planes.columns;
   for (unsigned row = 0; row < p.planes.rows; ++row) {
     const unsigned from = (n * p.planes.rows + row) * p.planes.columns + column;
-    p.store(at * p.planes.rows + row, p.value(from));
+    p.store(block, at * p.planes.rows + row, p.value(block, from));
   }
 }
 
 template <class Params>
-__global__ void tile_kernel(Params p) {
+__global__ void tile_kernel(const Params p) {
   using Value = typename Params::Value;
   __shared__ Value tile[kPlaneTile][kPlaneTile + 1];
-  p.begin_block();
+  const auto block = p.begin();
   const unsigned across = (p.planes.columns + kPlaneTile - 1) / kPlaneTile;
   const unsigned down = (p.planes.rows + kPlaneTile - 1) / kPlaneTile;
   const unsigned n = blockIdx.x / (across * down), in_plane = blockIdx.x % (across * down);
@@ -78,14 +78,14 @@ __global__ void tile_kernel(Params p) {
   for (unsigned y = y0; y < kPlaneTile; y += kPlaneRows) {
     const unsigned row = row0 + y, column = column0 + x;
     if (row < p.planes.rows && column < p.planes.columns) {
-      tile[y][x] = p.value((n * p.planes.rows + row) * p.planes.columns + column);
+      tile[y][x] = p.value(block, (n * p.planes.rows + row) * p.planes.columns + column);
     }
   }
   __syncthreads();
   for (unsigned y = y0; y < kPlaneTile; y += kPlaneRows) {
     const unsigned row = row0 + x, column = column0 + y;
     if (row < p.planes.rows && column < p.planes.columns) {
-      p.store((n * p.planes.columns + column) * p.planes.rows + row, tile[x][y]);
+      p.store(block, (n * p.planes.columns + column) * p.planes.rows + row, tile[x][y]);
     }
   }
 }

@@ -18,15 +18,19 @@ struct FromFloat {
   float inverse;
   const Range* range;  // instead of the above, where it is found at run time
 
-  __device__ void begin_block() {
-    if (!range) return;
-    inverse = range->inverse;
-    to.zero_point = range->zero_point;
+  struct Block {
+    Target to;
+    float inverse;
+  };
+  __device__ Block begin() const {
+    Block block{to, inverse};
+    if (range) block.inverse = range->inverse, block.to.zero_point = range->zero_point;
+    return block;
   }
-  __device__ uint8_t value(unsigned at) const {
-    return static_cast<uint8_t>(quantized(to, __fmul_rn(__ldg(data + at), inverse)));
+  __device__ uint8_t value(const Block& block, unsigned at) const {
+    return static_cast<uint8_t>(quantized(block.to, __fmul_rn(__ldg(data + at), block.inverse)));
   }
-  __device__ void store(unsigned at, uint8_t q) const { out[at] = q; }
+  __device__ void store(const Block&, unsigned at, uint8_t q) const { out[at] = q; }
 };
 
 struct FromBytes {
@@ -35,22 +39,21 @@ struct FromBytes {
   const uint8_t* data;
   uint8_t* out;
   ByteTable table;
-  const uint8_t* shared;
 
-  __device__ void begin_block() {
+  __device__ const uint8_t* begin() const {
     __shared__ uint8_t values[256];
     take_table(table, values);
-    shared = values;
+    return values;
   }
-  __device__ uint8_t value(unsigned at) const { return shared[__ldg(data + at)]; }
-  __device__ void store(unsigned at, uint8_t q) const { out[at] = q; }
+  __device__ uint8_t value(const uint8_t* values, unsigned at) const { return values[__ldg(data + at)]; }
+  __device__ void store(const uint8_t*, unsigned at, uint8_t q) const { out[at] = q; }
 };
 
 struct FloatRange {
   const float* data;
   unsigned size;
   Range* range;
-  Fault* fault;
+  FaultSink fault;
   __device__ float value(unsigned at) const { return __ldg(data + at); }
 };
 
@@ -86,7 +89,7 @@ class QuantizeV2 : public Kernel {
         range_of_type(type_, op_.in_scale, op_.in_zero_point, &ends.low_value, &ends.high_value);
         launch(constants_kernel, dim3(1), dim3(1), 0, stream, ends);
       }
-      launch_planes(FromBytes{planes_, in[0].as<const uint8_t>(), out[0].as<uint8_t>(), table_, nullptr}, stream);
+      launch_planes(FromBytes{planes_, in[0].as<const uint8_t>(), out[0].as<uint8_t>(), table_}, stream);
       return;
     }
     FromFloat p{planes_, in[0].as<const float>(), out[0].as<uint8_t>(), target_of(op_.out_type, op_.qparams.zero_point),
@@ -94,7 +97,7 @@ class QuantizeV2 : public Kernel {
     if (!op_.calibrated) {
       Range* range = static_cast<Range*>(context->workspace(sizeof(Range)));
       const unsigned size = static_cast<unsigned>(cuda::size_of(planes_));
-      launch_range(FloatRange{p.data, size, range, fault()},
+      launch_range(FloatRange{p.data, size, range, fault_of(*context)},
                    RangeEnds{range, out[1].as<float>(), out[2].as<float>(), op_.out_type == DType::kInt8, size == 0}, stream);
       p.range = range;
     }

@@ -18,13 +18,13 @@ struct Rescale {
   float factor;
   Target to;
 
-  __device__ void begin_block() {}
-  __device__ uint8_t value(unsigned at) const {
+  __device__ int begin() const { return 0; }
+  __device__ uint8_t value(int, unsigned at) const {
     const int q = type == 2 ? __ldg(static_cast<const int*>(data) + at)
                             : read_8bit(static_cast<const uint8_t*>(data), at, type) - in_zero_point;
     return static_cast<uint8_t>(quantized(to, __fmul_rn(static_cast<float>(q), factor)));
   }
-  __device__ void store(unsigned at, uint8_t q) const { out[at] = q; }
+  __device__ void store(int, unsigned at, uint8_t q) const { out[at] = q; }
 };
 
 // The real numbers that int32 sums stand for, where their scale is known at run time only.
@@ -47,7 +47,7 @@ struct SumScales {
   float* scales;
   unsigned channels;
   int is_signed;
-  Fault* fault;
+  FaultSink fault;
 };
 
 __global__ void sum_scales_kernel(SumScales p) {
@@ -55,19 +55,15 @@ __global__ void sum_scales_kernel(SumScales p) {
   if (channel >= p.channels) return;
   float scale = 1.0f;
   int zero_point = 0;
-  if (!(is_finite(*p.low) && is_finite(*p.high) && *p.low <= *p.high)) {
-    report(p.fault, Found::kNotFinite, 0, *p.low);
-  } else {
-    qparams_of(*p.low, *p.high, p.is_signed, &scale, &zero_point);
-    if (zero_point != 0) report(p.fault, Found::kRangeOfSums, zero_point, *p.low);
-  }
+  range_given(*p.low, *p.high, p.is_signed, p.fault, &scale, &zero_point);
+  if (zero_point != 0) report(p.fault, Found::kRangeOfSums, zero_point, *p.low);
   p.scales[channel] = __fmul_rn(scale, p.weight_scale[channel]);
 }
 
 struct SumRange : Sums {
   unsigned size;
   Range* range;
-  Fault* fault;
+  FaultSink fault;
   __device__ float value(unsigned at) const { return real(at); }
 };
 
@@ -77,16 +73,19 @@ struct FromSums : Sums {
   void* out;
   Target to;
   const Range* range;
-  float inverse;
 
-  __device__ void begin_block() {
-    if (!range) return;
-    inverse = range->inverse;
-    to.zero_point = range->zero_point;
+  struct Block {
+    Target to;
+    float inverse;
+  };
+  __device__ Block begin() const {
+    Block block{to, 1.0f};
+    if (range) block.inverse = range->inverse, block.to.zero_point = range->zero_point;
+    return block;
   }
-  __device__ float value(unsigned at) const { return real(at); }
-  __device__ void store(unsigned at, float x) const {
-    cuda::store(to, out, at, range ? __fmul_rn(x, inverse) : x);
+  __device__ float value(const Block&, unsigned at) const { return real(at); }
+  __device__ void store(const Block& block, unsigned at, float x) const {
+    cuda::store(block.to, out, at, range ? __fmul_rn(x, block.inverse) : x);
   }
 };
 
@@ -109,7 +108,7 @@ class Requantize : public Kernel {
     Range* range = reinterpret_cast<Range*>(memory);
     float* scales = reinterpret_cast<float*>(memory + 256);
     SumScales s{in[1].as<const float>(), in[2].as<const float>(), in[3].as<const float>(), scales, channels,
-                op_.in_type == DType::kInt8, fault()};
+                op_.in_type == DType::kInt8, fault_of(*context)};
     launch_flat(sum_scales_kernel, channels, stream, s);
     const Sums sums{in[0].as<const int32_t>(), scales, op_.no_bias ? nullptr : in[4].as<const float>(), channels, op_.relu};
     FromSums p;
@@ -118,7 +117,6 @@ class Requantize : public Kernel {
     p.out = out[0].data;
     p.to = target_of(op_.out_type, 0);
     p.range = nullptr;
-    p.inverse = 1.0f;
     if (op_.out_type != DType::kFloat32) {
       SumRange r;
       static_cast<Sums&>(r) = sums;

@@ -10,7 +10,7 @@ namespace cuda {
 // In device memory. Floats as integers that order alike, so that atomic minima and maxima do.
 struct Range {
   int low, high;
-  float scale, inverse;
+  float inverse;
   int zero_point;
 };
 
@@ -41,28 +41,27 @@ __device__ inline void qparams_of(double lo, double hi, int is_signed, float* sc
   }
 }
 
+// The same for a range that is an input of the operator.
+__device__ inline void range_given(float lo, float hi, int is_signed, const FaultSink& fault, float* scale,
+                                   int* zero_point) {
+  *scale = 1.0f;
+  *zero_point = 0;
+  if (is_finite(lo) && is_finite(hi) && lo <= hi) {
+    qparams_of(lo, hi, is_signed, scale, zero_point);
+  } else {
+    report(fault, Found::kRange, 0, is_finite(lo) ? hi : lo);
+  }
+}
+
 struct RangeEnds {
   Range* range;
   float *low, *high;  // outputs (1,) of the operator
   int is_signed, is_empty;
 };
 
-__global__ inline void start_range_kernel(RangeEnds p) {
-  p.range->low = 0x7FFFFFFF;
-  p.range->high = -0x7FFFFFFF - 1;
-}
-
-__global__ inline void end_range_kernel(RangeEnds p) {
-  const float lo = p.is_empty ? 0.0f : unordered(p.range->low), hi = p.is_empty ? 0.0f : unordered(p.range->high);
-  *p.low = lo;
-  *p.high = hi;
-  float scale = 1.0f;
-  int zero_point = 0;
-  if (is_finite(lo) && is_finite(hi)) qparams_of(lo, hi, p.is_signed, &scale, &zero_point);
-  p.range->scale = scale;
-  p.range->inverse = __fdiv_rn(1.0f, scale);
-  p.range->zero_point = zero_point;
-}
+// Before and after the values have been looked at.
+void launch_start_range(const RangeEnds& ends, cudaStream_t stream);
+void launch_end_range(const RangeEnds& ends, cudaStream_t stream);
 
 // Params has value(at), size, range and fault.
 template <class Params>
@@ -88,12 +87,12 @@ __global__ void range_kernel(Params p) {
 
 template <class Params>
 void launch_range(const Params& p, const RangeEnds& ends, cudaStream_t stream) {
-  launch(start_range_kernel, dim3(1), dim3(1), 0, stream, ends);
+  launch_start_range(ends, stream);
   if (p.size > 0) {
     const unsigned most = 8u * chip().multiprocessors, blocks = divide_up<unsigned>(p.size, kThreads * 4);
     launch(range_kernel<Params>, dim3(blocks < most ? blocks : most), dim3(kThreads), 0, stream, p);
   }
-  launch(end_range_kernel, dim3(1), dim3(1), 0, stream, ends);
+  launch_end_range(ends, stream);
 }
 
 }  // namespace cuda

@@ -266,6 +266,7 @@ MX_INT_RET _opCallFStatefulCompute(int is_forward, void* state_op, const int64_t
     ScratchLease lease{&scratch};
     RunContext context;
     context.stream = stream;
+    context.label = node->label.c_str();
     context.workspace = [s = &scratch](size_t bytes) { return s->take(bytes); };
 #ifdef MXQ_CUDA
     bool given = false;

@@ -12,7 +12,8 @@ namespace {
 
 class Planner {
  public:
-  Planner(const RegionOp& op, const std::vector<TensorType>& in) : op_(op), lines_(*op.lines), in_(in) {
+  Planner(const RegionOp& op, const std::vector<TensorType>& in, Device device)
+      : op_(op), lines_(*op.lines), in_(in), device_(device) {
     types_ = op.types(in);
     for (const auto& types : types_) base_.emplace_back(types.size());
     for (size_t i = 0; i < lines_.size(); ++i) {
@@ -125,8 +126,8 @@ class Planner {
         step.out.push_back(place_of({static_cast<int>(i), static_cast<int>(k)}));
       }
       within(line, [&] {
-        step.kernel =
-            make_kernel(*line.entry, *line.op, step.in_types, step.out_types, line.backend, &step.implementation);
+        step.kernel = make_kernel(*line.entry, *line.op, step.in_types, step.out_types, line.backend,
+                                  &step.implementation, device_);
       });
       plan.steps.push_back(std::move(step));
     }
@@ -137,6 +138,7 @@ class Planner {
   const RegionOp& op_;
   const std::vector<RegionLine>& lines_;
   const std::vector<TensorType>& in_;
+  const Device device_;
   std::vector<std::vector<TensorType>> types_;
   std::vector<std::vector<RegionValue>> base_;  // the value whose memory each value has
   std::vector<bool> is_view_;
@@ -147,6 +149,8 @@ class Planner {
 
 }  // namespace
 
-RegionPlan plan_region(const RegionOp& op, const std::vector<TensorType>& in) { return Planner(op, in).plan(); }
+RegionPlan plan_region(const RegionOp& op, const std::vector<TensorType>& in, Device device) {
+  return Planner(op, in, device).plan();
+}
 
 }  // namespace mxq

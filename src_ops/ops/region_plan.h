@@ -31,6 +31,6 @@ struct RegionPlan {
   std::vector<int> kept_inputs;  // of the region, by kernels
 };
 
-RegionPlan plan_region(const RegionOp& op, const std::vector<TensorType>& in);
+RegionPlan plan_region(const RegionOp& op, const std::vector<TensorType>& in, Device device = Device::kCpu);
 
 }  // namespace mxq

@@ -17,7 +17,7 @@ from typing import Any, List
 from . import devices, standin
 
 #: About the rest of the package or the processor, not about an operator in a context.
-NOT_OPERATORS = ("test_op_table.py", "test_processors.py")
+NOT_OPERATORS = ("test_op_table", "test_processors")
 
 
 def fewer_examples(divisor: int) -> None:
@@ -77,11 +77,9 @@ def main() -> int:
     parser.add_argument("--examples", type=int, default=1, metavar="N", help="draw one in N generated cases")
     parser.add_argument("--verbose", action="store_true", help="name every test")
     options = parser.parse_args()
-    device = (
-        devices.Cuda() if options.context == "gpu" else devices.Cpu("gpu" if options.context == "emulated" else "cpu")
-    )
+    make = {"cpu": devices.Cpu, "gpu": devices.Cuda, "emulated": lambda: devices.Cpu("gpu")}[options.context]
     name = {"cpu": "libmxq_cpu.so", "gpu": "libmxq_cuda.so", "emulated": "libmxq_emulated.so"}[options.context]
-    standin.install(options.library or os.path.join(standin.REPO, "mxq", "lib", name), device)
+    standin.install(options.library or os.path.join(standin.REPO, "mxq", "lib", name), make)
     if options.examples > 1:
         fewer_examples(options.examples)
     passed, failed, skipped = (

@@ -7,15 +7,20 @@ they ask of MXNet beyond mxq's operators (its own operators, symbols) skips the 
 import contextlib
 import os
 import sys
+import threading
 import types
 import unittest
-from typing import Any
+from typing import Any, Callable
 
 import numpy as np
 
 from . import abi
 
 REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+
+#: Implementations that tests name. On a GPU the best one there takes their place.
+FOR_PROCESSORS = ("ref", "avx")
 
 
 class MXNetError(RuntimeError):
@@ -51,9 +56,15 @@ class _Absent(types.ModuleType):
 
 
 class _Operators(_Absent):
-    def __init__(self, library: abi.Library, device: Any) -> None:
+    def __init__(self, library: abi.Library, make_device: Callable[[], Any]) -> None:
         super().__init__("mxnet.nd")
-        self._library, self._device = library, device
+        self._library, self._make_device, self._thread = library, make_device, threading.local()
+
+    def _device(self) -> Any:
+        """One for each thread, with its stream and temporary space, as MXNet has it."""
+        if not hasattr(self._thread, "device"):
+            self._thread.device = self._make_device()
+        return self._thread.device
 
     def array(self, values: Any, dtype: Any = np.float32) -> NDArray:
         return NDArray(np.ascontiguousarray(np.asarray(values).astype(dtype)))
@@ -70,9 +81,12 @@ class _Operators(_Absent):
 
         def run(*arrays: NDArray, **attrs: Any) -> Any:
             attrs.pop("name", None)
+            device = self._device()
+            if device.context == "gpu" and attrs.get("backend") in FOR_PROCESSORS:
+                attrs["backend"] = "auto"
             try:
                 values = [a._values for a in arrays]
-                outputs = abi.call(self._device, self._library, name, values, attrs)
+                outputs = abi.call(device, self._library, name, values, attrs)
             except abi.HostError as error:
                 raise MXNetError(f"Error in operator {name}: {error}") from error
             results = [NDArray(buffer.numpy()) for buffer in outputs]
@@ -81,7 +95,7 @@ class _Operators(_Absent):
         return run
 
 
-def install(library_path: str, device: Any) -> abi.Library:
+def install(library_path: str, make_device: Callable[[], Any]) -> abi.Library:
     """Makes ``import mxnet`` and ``import mxq`` give the stand-ins; to be called before either is imported."""
     assert "mxnet" not in sys.modules, "the stand-in has to come before MXNet"
     # Submodules of mxq that need no MXNet import as usual, without the package's __init__, which needs it.
@@ -100,19 +114,21 @@ def install(library_path: str, device: Any) -> abi.Library:
     mxnet.MXNetError = MXNetError
     mxnet.base = _Absent("mxnet.base")
     mxnet.base.MXNetError = MXNetError
-    mxnet.nd = _Operators(library, device)
+    mxnet.nd = _Operators(library, make_device)
     mxnet.util = _Absent("mxnet.util")
     mxnet.util.np_shape = lambda active=True: contextlib.nullcontext()  # shapes with zeros are taken as they are
     mxnet.sym = _Absent("mxnet.sym")
     for name in library.operators:
         setattr(mxnet.sym, name, _symbol)
     sys.modules.update({"mxnet": mxnet, "mxnet.base": mxnet.base, "mxnet.nd": mxnet.nd, "mxnet.sym": mxnet.sym})
+    mxnet.host = types.SimpleNamespace(library=library, make_device=make_device)
     package.native = native
     package.library_path = lambda: library_path
     described = native._describe(library.lib)
-    operators = described["ops"] if device.context == "cpu" else described["gpu_ops"]
+    context = make_device().context
+    operators = described["ops"] if context == "cpu" else described["gpu_ops"]
     native.load = lambda: None
-    native.info = lambda: dict(described, ops=operators, context=device.context)
+    native.info = lambda: dict(described, ops=operators, context=context)
     return library
 
 

@@ -144,7 +144,7 @@ GOOD = dict(kernel=(3, 3), num_filter=8, in_scale=0.1, out_scale=0.1)
         ("act", dict(act="gelu"), {}, "act=gelu", "leaky"),
         ("clip_order", dict(act="clip", act_alpha=2, act_beta=1), {}, "act_alpha=2", "act_beta"),
         ("int32_act", dict(out_type="int32", act="relu"), {}, "act=relu", "int32"),
-        ("backend", dict(backend="cuda"), {}, "backend=cuda", "onednn"),
+        ("backend", dict(backend="cuda"), {}, "backend=cuda", "accepted are auto"),
         ("unknown", dict(num_filters=8), {}, "num_filters=8", "num_filter"),
         ("float_data", {}, dict(data_type="float32"), "data is float32", "mxq_quantize_v2"),
         ("float_weight", {}, dict(weight_type="float32"), "weight is float32", "int8"),
