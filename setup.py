@@ -37,7 +37,7 @@ import setup_cuda  # noqa: E402
 LIBRARY = "mxq.lib.libmxq_cpu"
 MXNET_VERSION = "1.9.1"
 ONEDNN_VERSION = "2023.2.0"
-JOBS = 2
+JOBS = int(os.environ.get("MXQ_JOBS", "2"))
 #: MXQ_ONEDNN=0 leaves oneDNN out: mxq's own implementations only. For builds on machines without it, of tests on a GPU.
 WITH_ONEDNN = os.environ.get("MXQ_ONEDNN", "1") != "0"
 

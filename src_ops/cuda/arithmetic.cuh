@@ -54,7 +54,8 @@ struct Stage {
   Target to;
   int act, sum;  // Act and Sum
   float act_alpha, act_beta, sum_multiplier;
-  int sum_zero_point, residual_unsigned;
+  float sum_zero_point;
+  int residual_unsigned, residual_float;
 };
 
 inline Stage stage_of(const OutputStage& stage, DType residual) {
@@ -64,8 +65,9 @@ inline Stage stage_of(const OutputStage& stage, DType residual) {
           stage.act_alpha,
           stage.act_beta,
           stage.sum_multiplier,
-          stage.sum_zero_point,
-          residual == DType::kUint8};
+          static_cast<float>(stage.sum_zero_point),
+          residual == DType::kUint8,
+          residual == DType::kFloat32};
 }
 
 __device__ inline float stage_act(const Stage& s, float t) {
@@ -79,9 +81,9 @@ __device__ inline float stage_act(const Stage& s, float t) {
 }
 
 // `acc` is the exact sum rounded to float32.
-__device__ inline float stage_value(const Stage& s, float acc, float multiplier, float bias, int residual) {
+__device__ inline float stage_value(const Stage& s, float acc, float multiplier, float bias, float residual) {
   float t = __fadd_rn(__fmul_rn(acc, multiplier), bias);
-  const float centred = static_cast<float>(residual - s.sum_zero_point);
+  const float centred = __fadd_rn(residual, -s.sum_zero_point);
   if (s.sum == static_cast<int>(Sum::kBeforeAct)) t = __fmaf_rn(centred, s.sum_multiplier, t);
   t = stage_act(s, t);
   if (s.sum == static_cast<int>(Sum::kAfterAct)) t = __fmaf_rn(centred, s.sum_multiplier, t);

@@ -37,6 +37,7 @@ class Concat : public Kernel {
     int64_t outer = 1, inner = 1;
     for (int64_t i = 0; i < axis; ++i) outer *= out[i];
     for (int64_t i = axis + 1; i < rank; ++i) inner *= out[i];
+    inner *= static_cast<int64_t>(size_of(op.out.dtype));  // float32 is copied as bytes
     pitch_ = out[axis] * inner;
     int64_t begin = 0;
     for (int k = 0; k < op.num_args; ++k) {
@@ -45,7 +46,7 @@ class Concat : public Kernel {
       part.begin = begin;
       part.size = outer * part.run;
       part.copies = op.is_copy(k, in[k].dtype);
-      part.table = byte_table(in[k].dtype, [&](int q) { return part.copies ? q : op.converted(k, q); });
+      part.table = byte_table(in[k].dtype, [&](int q) { return part.copies ? 0 : op.converted(k, q); });
       begin += part.run;
       parts_.push_back(part);
     }

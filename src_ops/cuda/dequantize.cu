@@ -82,6 +82,7 @@ class Dequantize : public Kernel {
 
 MXQ_CUDA_FACTORY(dequantize) {
   if (!fits_32_bits(in, why_not) || !fits_32_bits(out, why_not)) return nullptr;
+  if (static_cast<const DequantizeOp&>(op).fine_steps > 1) return dequantize_fine(op, in, out, why_not);
   return std::make_shared<Dequantize>(static_cast<const DequantizeOp&>(op), in[0]);
 }
 

@@ -115,6 +115,7 @@ class QuantizeV2 : public Kernel {
 
 MXQ_CUDA_FACTORY(quantize_v2) {
   if (!fits_32_bits(in, why_not) || !fits_32_bits(out, why_not)) return nullptr;
+  if (static_cast<const QuantizeV2Op&>(op).fine_steps > 1) return quantize_fine(op, in, out, why_not);
   return std::make_shared<QuantizeV2>(static_cast<const QuantizeV2Op&>(op), in[0]);
 }
 

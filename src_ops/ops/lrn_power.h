@@ -6,15 +6,17 @@
 #include <cstdint>
 #include <cstring>
 
+#include "../core/host_device.h"
+
 namespace mxq {
 
-inline int32_t bits_of(float value) {
+MXQ_HOST_DEVICE inline int32_t bits_of(float value) {
   int32_t bits;
   std::memcpy(&bits, &value, sizeof(bits));
   return bits;
 }
 
-inline float float_of(int32_t bits) {
+MXQ_HOST_DEVICE inline float float_of(int32_t bits) {
   float value;
   std::memcpy(&value, &bits, sizeof(value));
   return value;
@@ -23,7 +25,7 @@ inline float float_of(int32_t bits) {
 // u^(-3/4), the power that nearly all networks have. A quarter of the bits of u, taken off those of a constant, are
 // those of nearly u^(-1/4): g^4 * u lies between 0.88 and 1.13, and a polynomial does the rest. Relative error below
 // 2e-6.
-inline float minus_three_quarters(float u) {
+MXQ_HOST_DEVICE inline float minus_three_quarters(float u) {
   u = u < 1e37f ? u : 1e37f;
   const float g = float_of(0x4f5851ec - (bits_of(u) >> 2)), g2 = g * g, v = u * (g2 * g2) - 1.0f;
   float p = 0.5622953176498413f;
@@ -38,7 +40,7 @@ inline float minus_three_quarters(float u) {
 //   log2(u) = e + z * P(z),   u = 2^e * (1 + z), sqrt(1/2) <= 1 + z < sqrt(2)
 //   2^y     = 2^r * (1 + f * Q(f)),   y = r + f, r the nearest integer; y is clamped to [-125, 125]
 // Relative error below 2e-6 for results between 1/16 and 16.
-inline float any_power(float u, float exponent) {
+MXQ_HOST_DEVICE inline float any_power(float u, float exponent) {
   u = u < 1e37f ? u : 1e37f;
   const int32_t e = (bits_of(u) - 0x3f3504f3) >> 23;  // 0x3f3504f3 is sqrt(1/2)
   const float z = float_of(bits_of(u) - e * (1 << 23)) - 1.0f;
@@ -63,7 +65,7 @@ inline float any_power(float u, float exponent) {
   return float_of(bits_of(q) + static_cast<int32_t>(r) * (1 << 23));
 }
 
-inline float lrn_power(float u, float exponent) {
+MXQ_HOST_DEVICE inline float lrn_power(float u, float exponent) {
   return exponent == -0.75f ? minus_three_quarters(u) : any_power(u, exponent);
 }
 

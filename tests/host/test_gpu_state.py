@@ -5,9 +5,9 @@ Run by ``python -m tests.host --context gpu|emulated tests/host/test_gpu_state.p
 
 import unittest
 
+import mxnet as mx
 import numpy as np
 
-import mxnet as mx
 from mxq import native
 
 from ..ops.test_packed_weights import CONV, conv_inputs, expected
