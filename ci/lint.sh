@@ -4,7 +4,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 bash ci/setup.sh
 
-native=$(find src_ops -name '*.cc' -o -name '*.h' | sort)
+native=$(find src_ops tests/cuda_emulation -name '*.cc' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh' | sort)
 if [ "${1:-}" = --fix ]; then
     .venv/bin/ruff check --fix .
     .venv/bin/ruff format .

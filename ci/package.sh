@@ -4,6 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 bash ci/setup.sh
+export MXQ_CUDA="${MXQ_CUDA-0}" # the wheel for processors, also where there is nvcc
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -2,8 +2,8 @@
 //
 //   ops/x.cc   parses the attributes of a node into an immutable Op: arity, types, shapes. Written once for all
 //   backends. ref/x.cc   the meaning of the operator in plain loops. Always built. cpu/x.cc   a faster implementation
-//   of the same integers. Optional. cuda/x.cu   an implementation for GPUs, in the flavour of the library that has them.
-//   op_table.inc   one row per operator; registration, tests and the benchmark read it.
+//   of the same integers. Optional. cuda/x.cu   an implementation for GPUs, in the flavour of the library that has
+//   them. op_table.inc   one row per operator; registration, tests and the benchmark read it.
 #pragma once
 
 #include <functional>
@@ -80,7 +80,7 @@ struct Implementation {
 struct OpEntry {
   const char* name;  // as MXNet sees it: "mxq_conv"
   OpParser parse;
-  std::vector<Implementation> cpu;  // best first, "ref" last
+  std::vector<Implementation> cpu;       // best first, "ref" last
   std::vector<Implementation> gpu = {};  // best first; filled in by a library built with CUDA
 };
 

@@ -1,5 +1,4 @@
 #include "../ops/concat.h"
-
 #include "byte_table.cuh"
 #include "implementations.h"
 
@@ -57,8 +56,8 @@ class Concat : public Kernel {
     for (size_t k = 0; k < parts_.size(); ++k) {
       const Part& part = parts_[k];
       if (part.size == 0) continue;
-      JoinParams p{in[k].as<const uint8_t>(), out[0].as<uint8_t>() + part.begin, static_cast<unsigned>(part.run),
-                   static_cast<unsigned>(pitch_), static_cast<unsigned>(part.size), part.table};
+      JoinParams p{in[k].as<const uint8_t>(),     out[0].as<uint8_t>() + part.begin, static_cast<unsigned>(part.run),
+                   static_cast<unsigned>(pitch_), static_cast<unsigned>(part.size),  part.table};
       const uintptr_t all = reinterpret_cast<uintptr_t>(p.from) | reinterpret_cast<uintptr_t>(p.to) | p.run | p.pitch;
       const unsigned word = !part.copies ? 1 : all % 16 == 0 ? 16 : all % 4 == 0 ? 4 : 1;
       p.run /= word, p.pitch /= word, p.size /= word;

@@ -1,6 +1,6 @@
-// Depthwise convolution: a channel of input for a channel of output. There is nothing to share between channels, so this
-// is about reading the image as seldom as possible: a thread takes four channels and a strip of outputs along a row, and
-// every word it reads serves all windows of the strip that see it.
+// Depthwise convolution: a channel of input for a channel of output. There is nothing to share between channels, so
+// this is about reading the image as seldom as possible: a thread takes four channels and a strip of outputs along a
+// row, and every word it reads serves all windows of the strip that see it.
 #include "fault.h"
 #include "implementations.h"
 #include "linear.h"
@@ -38,7 +38,8 @@ __global__ void depthwise_kernel(DepthwiseParams p) {
   const int quads = l.out_c / 4, quad = static_cast<int>(at % quads);
   const unsigned strip = at / quads;
   const unsigned row = strip / p.strips;
-  const int y0 = static_cast<int>(row % l.out_h) * v.stride_h - v.pad_top, out_x = static_cast<int>(strip % p.strips) * kStrip;
+  const int y0 = static_cast<int>(row % l.out_h) * v.stride_h - v.pad_top,
+            out_x = static_cast<int>(strip % p.strips) * kStrip;
   const int64_t image = row / l.out_h;
   const uint8_t* const data = l.data + image * v.image_pitch + 4 * quad;
   const int8_t* const weights = l.weight + 4 * quad;  // a tap has out_c of them
@@ -46,10 +47,13 @@ __global__ void depthwise_kernel(DepthwiseParams p) {
   auto pixel = [&](int y, int x) {
     const bool inside = static_cast<unsigned>(y) < static_cast<unsigned>(v.in_h) &&
                         static_cast<unsigned>(x) < static_cast<unsigned>(v.in_w);
-    return inside ? __ldg(reinterpret_cast<const unsigned*>(data + y * v.row_pitch + static_cast<int64_t>(x) * v.pixel_pitch))
+    return inside ? __ldg(reinterpret_cast<const unsigned*>(data + y * v.row_pitch +
+                                                            static_cast<int64_t>(x) * v.pixel_pitch))
                   : outside;
   };
-  auto weight = [&](int tap) { return __ldg(reinterpret_cast<const unsigned*>(weights + static_cast<int64_t>(tap) * l.out_c)); };
+  auto weight = [&](int tap) {
+    return __ldg(reinterpret_cast<const unsigned*>(weights + static_cast<int64_t>(tap) * l.out_c));
+  };
   int sums[kStrip][4] = {};
   const int x0 = out_x * v.stride_w - v.pad_left;
   if (kKernel > 0) {
@@ -81,14 +85,16 @@ __global__ void depthwise_kernel(DepthwiseParams p) {
   finish.load(l, 4 * quad);
 #pragma unroll
   for (int i = 0; i < kStrip; ++i) {
-    if (out_x + i < l.out_w) finish.store(l, sums[i], (static_cast<int64_t>(row) * l.out_w + out_x + i) * l.out_c + 4 * quad, 4 * quad);
+    if (out_x + i < l.out_w)
+      finish.store(l, sums[i], (static_cast<int64_t>(row) * l.out_w + out_x + i) * l.out_c + 4 * quad, 4 * quad);
   }
 }
 
 template <bool kUnsigned>
 void launch_depthwise(const DepthwiseParams& p, cudaStream_t stream) {
   const View& v = p.linear.view;
-  const bool is_3x3 = p.kernel_h == 3 && p.kernel_w == 3 && v.dilate_h == 1 && v.dilate_w == 1 && v.stride_h == v.stride_w;
+  const bool is_3x3 =
+      p.kernel_h == 3 && p.kernel_w == 3 && v.dilate_h == 1 && v.dilate_w == 1 && v.stride_h == v.stride_w;
   const auto kernel = is_3x3 && v.stride_w == 1   ? depthwise_kernel<kUnsigned, 3, 1>
                       : is_3x3 && v.stride_w == 2 ? depthwise_kernel<kUnsigned, 3, 2>
                                                   : depthwise_kernel<kUnsigned, 0, 1>;
@@ -108,7 +114,8 @@ class Depthwise : public Kernel {
     set(&v.in_h, g.in_h), set(&v.in_w, g.in_w), set(&v.pixel_pitch, g.in_c);
     v.row_pitch = g.in_w * g.in_c;
     v.image_pitch = g.in_h * v.row_pitch;
-    set(&v.stride_h, g.stride_h), set(&v.stride_w, g.stride_w), set(&v.dilate_h, g.dilate_h), set(&v.dilate_w, g.dilate_w);
+    set(&v.stride_h, g.stride_h), set(&v.stride_w, g.stride_w), set(&v.dilate_h, g.dilate_h),
+        set(&v.dilate_w, g.dilate_w);
     set(&v.pad_top, g.pad_top), set(&v.pad_left, g.pad_left);
     set(&l.pixels, g.pixels()), set(&l.out_h, g.out_h), set(&l.out_w, g.out_w), set(&l.out_c, g.out_c);
     set(&p_.kernel_h, g.kernel_h), set(&p_.kernel_w, g.kernel_w);

@@ -1,5 +1,4 @@
 #include "../ops/dequantize.h"
-
 #include "../ops/layout.h"
 #include "implementations.h"
 #include "planes.cuh"

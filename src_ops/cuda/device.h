@@ -61,7 +61,7 @@ void launch(void (*kernel)(Params), dim3 grid, dim3 block, size_t shared, cudaSt
   (void)stream;
   emulation::run(grid, block, shared, [&] { kernel(params); });
 #else
-  kernel<<<grid, block, shared, stream>>>(params);
+  kernel<<<grid, block, shared, stream> > >(params);
 #endif
   check(cudaGetLastError(), "launching a kernel");
 }
@@ -71,7 +71,8 @@ constexpr int kThreads = 256;
 // A thread for each of n elements.
 template <class Params>
 void launch_flat(void (*kernel)(Params), int64_t n, cudaStream_t stream, const Params& params) {
-  if (n > 0) launch(kernel, dim3(static_cast<unsigned>(divide_up<int64_t>(n, kThreads))), dim3(kThreads), 0, stream, params);
+  if (n > 0)
+    launch(kernel, dim3(static_cast<unsigned>(divide_up<int64_t>(n, kThreads))), dim3(kThreads), 0, stream, params);
 }
 
 __device__ inline unsigned flat_index() { return blockIdx.x * blockDim.x + threadIdx.x; }

@@ -1,5 +1,4 @@
 #include "../ops/elemwise.h"
-
 #include "arithmetic.cuh"
 #include "implementations.h"
 

@@ -1,7 +1,8 @@
 // What a kernel finds wrong with the values that it was given: a scale that is no scale, data that is not finite.
 //
 // No operator waits for the GPU, so the call that launched the kernel has returned by then. The finding is left in
-// memory that both sides see, and the next operator that runs on a GPU raises it, with the name of the node it is about.
+// memory that both sides see, and the next operator that runs on a GPU raises it, with the name of the node it is
+// about.
 #pragma once
 
 #include <string>

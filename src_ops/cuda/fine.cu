@@ -24,7 +24,7 @@ __global__ void split_kernel(SplitParams p) {
   const unsigned s = at % p.inner, c = at / p.inner % p.channels, n = at / p.inner / p.channels;
   const float t = __fadd_rn(__fmul_rn(__ldg(p.data + at), p.inverse), static_cast<float>(p.zero_point));
   const float down = floorf(t);
-  const int whole = !(down > static_cast<float>(p.low))  ? p.low
+  const int whole = !(down > static_cast<float>(p.low)) ? p.low
                     : down > static_cast<float>(p.high) ? p.high
                                                         : static_cast<int>(down);
   const float steps = static_cast<float>(p.fine_steps);
@@ -32,8 +32,8 @@ __global__ void split_kernel(SplitParams p) {
   const int rest = p.zero_point + (!(fine > 0.0f) ? 0 : fine > steps ? p.fine_steps : static_cast<int>(fine));
   for (unsigned part = 0; part < 2; ++part) {
     const int64_t to = part * p.channels + c, all = 2ll * p.channels;
-    const int64_t where = p.channels_last ? (static_cast<int64_t>(n) * p.inner + s) * all + to
-                                          : (n * all + to) * p.inner + s;
+    const int64_t where =
+        p.channels_last ? (static_cast<int64_t>(n) * p.inner + s) * all + to : (n * all + to) * p.inner + s;
     const int value = part ? (rest < p.high ? rest : p.high) : whole;
     p.out[where] = static_cast<uint8_t>(value);
   }

@@ -13,7 +13,7 @@ std::vector<Implementation> cuda_implementations(const std::string& op);
 
 namespace cuda {
 
-#define MXQ_CUDA_FACTORY(name)                                                                         \
+#define MXQ_CUDA_FACTORY(name)                                                                        \
   KernelPtr name(const Op& op, const std::vector<TensorType>& in, const std::vector<TensorType>& out, \
                  std::string* why_not)
 MXQ_CUDA_FACTORY(linear_auto);

@@ -1,9 +1,8 @@
-#include "linear.h"
-
 #include <algorithm>
 #include <limits>
 
 #include "implementations.h"
+#include "linear.h"
 #include "packed_weights.h"
 #include "pad_image.h"
 
@@ -20,7 +19,8 @@ __global__ void finish_kernel(LinearParams p) {
   int sums[kWidth] = {};
   for (int split = 0; split < p.splits; ++split) {
     for (int i = 0; i < kWidth; ++i) {
-      sums[i] = static_cast<int>(static_cast<unsigned>(sums[i]) + static_cast<unsigned>(p.partial[split * size + at + i]));
+      sums[i] =
+          static_cast<int>(static_cast<unsigned>(sums[i]) + static_cast<unsigned>(p.partial[split * size + at + i]));
     }
   }
   const int channel = static_cast<int>(at % p.out_c);
@@ -37,13 +37,13 @@ struct Plan {
 // Microseconds that a plan is thought to take: blocks share the multiprocessors evenly, each is bound by its products
 // or by what it brings from the second-level cache. To be replaced by measured tables where it chooses badly.
 double estimate(const TileShape& tile, int splits, const LinearParams& p, int groups, const Chip& chip) {
-  constexpr double kClock = 1.5e3;           // per microsecond
-  constexpr double kProducts = 4096;         // per clock and multiprocessor at best
-  constexpr double kCacheBytes = 48;         // the same
+  constexpr double kClock = 1.5e3;    // per microsecond
+  constexpr double kProducts = 4096;  // per clock and multiprocessor at best
+  constexpr double kCacheBytes = 48;  // the same
   constexpr double kStart = 1500, kFinishBytes = 24;
   const double steps = divide_up(p.steps, splits);
-  const double blocks = static_cast<double>(divide_up(p.pixels, tile.rows)) * divide_up(p.group_out, tile.columns) *
-                        groups * splits;
+  const double blocks =
+      static_cast<double>(divide_up(p.pixels, tile.rows)) * divide_up(p.group_out, tile.columns) * groups * splits;
   const double depth = steps * kDepthBlock, area = static_cast<double>(tile.rows) * tile.columns;
   const double products = area * depth / (kProducts * tile.speed);
   const double brings = (tile.rows + tile.columns) * depth / kCacheBytes;
@@ -78,7 +78,9 @@ Plan choose(const LinearParams& p, int groups, int forced) {
   return best;
 }
 
-int granule_of(uint64_t together) { return together % 16 == 0 ? 16 : together % 8 == 0 ? 8 : together % 4 == 0 ? 4 : 1; }
+int granule_of(uint64_t together) {
+  return together % 16 == 0 ? 16 : together % 8 == 0 ? 8 : together % 4 == 0 ? 4 : 1;
+}
 
 class Linear : public Kernel {
  public:
@@ -263,7 +265,8 @@ KernelPtr make(const Op& op, const std::vector<TensorType>& in, const std::vecto
   const auto& linear = static_cast<const LinearOp&>(op);
   if (!is_possible(linear, in, out, why_not)) return nullptr;
   const int index = linear.stage.residual_index();
-  return std::make_shared<Linear>(linear, in[0].shape, in[0].dtype, index < 0 ? DType::kUnknown : in[index].dtype, tile);
+  return std::make_shared<Linear>(linear, in[0].shape, in[0].dtype, index < 0 ? DType::kUnknown : in[index].dtype,
+                                  tile);
 }
 
 }  // namespace

@@ -117,8 +117,9 @@ struct Finish {
     float t[kWidth];
     for (int i = 0; i < kWidth; ++i) {
       const int sum = static_cast<int>(static_cast<unsigned>(sums[i]) + static_cast<unsigned>(correction[i]));
-      const float r = p.stage.residual_float ? reinterpret_cast<const float*>(p.residual)[at + i]
-                                             : static_cast<float>(read_8bit(residual.bytes, i, p.stage.residual_unsigned));
+      const float r = p.stage.residual_float
+                          ? reinterpret_cast<const float*>(p.residual)[at + i]
+                          : static_cast<float>(read_8bit(residual.bytes, i, p.stage.residual_unsigned));
       t[i] = stage_value(p.stage, static_cast<float>(sum), multiplier[i], bias[i], r);
       packed.bytes[i] = static_cast<uint8_t>(quantized(p.stage.to, t[i]));
     }

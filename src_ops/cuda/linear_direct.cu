@@ -60,11 +60,12 @@ __global__ void direct_kernel(DirectParams p) {
   } else if (!(is_finite(multiplier) && multiplier > 0)) {
     report(p.fault, Found::kMultiplier, o, scale);
   }
-  const float residual = !p.residual              ? 0.0f
-                         : p.stage.residual_float ? reinterpret_cast<const float*>(p.residual)[at]
-                                                  : static_cast<float>(read_8bit(p.residual, at, p.stage.residual_unsigned));
-  const float t = stage_value(p.stage, static_cast<float>(sum), multiplier, static_cast<float>(__dmul_rn(bias, ratio)),
-                              residual);
+  const float residual = !p.residual ? 0.0f
+                         : p.stage.residual_float
+                             ? reinterpret_cast<const float*>(p.residual)[at]
+                             : static_cast<float>(read_8bit(p.residual, at, p.stage.residual_unsigned));
+  const float t =
+      stage_value(p.stage, static_cast<float>(sum), multiplier, static_cast<float>(__dmul_rn(bias, ratio)), residual);
   store(p.stage.to, p.out, at, t);
 }
 

@@ -13,7 +13,6 @@ using Dot = DotTile<64, 2>;
 
 }  // namespace
 
-
 // The speeds are estimates until they have been measured.
 const TileShape kTiles[] = {
     {"mma256x128", 256, 128, 256, 256 * 128 * 4, 80, 1.0, launch_256x128},

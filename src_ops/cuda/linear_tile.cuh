@@ -14,7 +14,7 @@ struct TensorTile {
   static constexpr int kRows = kRows_, kColumns = kColumns_, kStages = kStages_;
   static constexpr int kThreads = 32 * kWarpRows * kWarpColumns;
   static constexpr int kBlocksPerMultiprocessor = kRows * kColumns / kThreads > 64 ? 1 : 2;  // room for the sums
-  static constexpr int kM = kRows / kWarpRows / 16, kN = kColumns / kWarpColumns / 8;  // products of a warp
+  static constexpr int kM = kRows / kWarpRows / 16, kN = kColumns / kWarpColumns / 8;        // products of a warp
   static_assert(kM >= 1 && kN >= 2 && kN % 2 == 0, "a warp takes pairs of columns");
 
   template <bool kUnsigned>
@@ -135,12 +135,12 @@ constexpr int tile_shared_bytes() {
 // Brings the lines of both operands that one thread is responsible for, step after step.
 template <class Tile>
 struct Loader {
-  static constexpr int kLines = kDepthBlock / kLine;               // of a row, one for each thread
+  static constexpr int kLines = kDepthBlock / kLine;  // of a row, one for each thread
   static constexpr int kRowsAtOnce = Tile::kThreads / kLines;
   static constexpr int kDataRows = Tile::kRows / kRowsAtOnce, kWeightRows = Tile::kColumns / kRowsAtOnce;
   static_assert(Tile::kRows % kRowsAtOnce == 0 && Tile::kColumns % kRowsAtOnce == 0, "whole passes");
 
-  int64_t offset[kDataRows];     // of the window's first tap; may lie before the data
+  int64_t offset[kDataRows];       // of the window's first tap; may lie before the data
   int y[kDataRows], x[kDataRows];  // of the window's first tap in the image
   const int8_t* weight[kWeightRows];
   Tap tap;
@@ -162,8 +162,8 @@ struct Loader {
     for (int i = 0; i < kWeightRows; ++i) {
       int column = n_tile * Tile::kColumns + row + i * kRowsAtOnce;
       if (column >= p.group_out) column = p.group_out - 1;  // its sums are not used
-      weight[i] = p.weight + (static_cast<int64_t>(group) * p.group_out + column) * v.depth + step * kDepthBlock +
-                  line * kLine;
+      weight[i] =
+          p.weight + (static_cast<int64_t>(group) * p.group_out + column) * v.depth + step * kDepthBlock + line * kLine;
     }
     tap.start(v, step * kDepthBlock + line * kLine);
   }
@@ -203,7 +203,8 @@ struct Loader {
 // From the tile of sums in shared memory to the output, or to the partial sums of this split.
 template <class Tile, int kWidth>
 __device__ void finish_tile(const LinearParams& p, const int* sums, int m_tile, int n_tile, int group, int split) {
-  constexpr int kAcross = Tile::kColumns / kWidth, kRowsAtOnce = Tile::kThreads / kAcross > 0 ? Tile::kThreads / kAcross : 1;
+  constexpr int kAcross = Tile::kColumns / kWidth,
+                kRowsAtOnce = Tile::kThreads / kAcross > 0 ? Tile::kThreads / kAcross : 1;
   for (int across = threadIdx.x % kAcross; across < kAcross; across += Tile::kThreads) {
     const int column = across * kWidth, in_group = n_tile * Tile::kColumns + column;
     if (in_group >= p.group_out) continue;
@@ -283,7 +284,8 @@ void launch_tile(const LinearParams& p, bool data_unsigned, int groups, cudaStre
   constexpr int kShared = tile_shared_bytes<Tile>();
   // Each time, as it is a property of the kernel on the current device; it costs next to nothing.
   if (kShared > 48 << 10) {
-    check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kShared), "asking for shared memory");
+    check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kShared),
+          "asking for shared memory");
   }
   launch(kernel, grid, dim3(Tile::kThreads), kShared, stream, p);
 }

@@ -1,7 +1,6 @@
 // The tile shapes for tensor cores with the most sums.
-#include "linear_tiles.h"
-
 #include "linear_tile.cuh"
+#include "linear_tiles.h"
 
 namespace mxq {
 namespace cuda {

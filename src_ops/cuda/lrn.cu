@@ -1,5 +1,4 @@
 #include "../ops/lrn.h"
-
 #include "arithmetic.cuh"
 #include "implementations.h"
 

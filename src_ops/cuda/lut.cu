@@ -1,6 +1,5 @@
-#include "../ops/lut.h"
-
 #include "../ops/layout.h"
+#include "../ops/lut.h"
 #include "implementations.h"
 #include "planes.cuh"
 
@@ -53,8 +52,9 @@ class Lut : public Kernel {
  private:
   template <class T>
   void look_up(const std::vector<Tensor>& in, const std::vector<Tensor>& out, cudaStream_t stream) const {
-    launch_planes(LookUp<T>{planes_, in[0].as<const uint8_t>(), in[1].as<const T>(), out[0].as<T>(), flip_, after_, channels_},
-                  stream);
+    launch_planes(
+        LookUp<T>{planes_, in[0].as<const uint8_t>(), in[1].as<const T>(), out[0].as<T>(), flip_, after_, channels_},
+        stream);
   }
 
   Planes planes_;

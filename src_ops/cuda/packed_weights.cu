@@ -1,8 +1,8 @@
-#include "packed_weights.h"
-
 #include <algorithm>
 #include <cstring>
 #include <memory>
+
+#include "packed_weights.h"
 
 namespace mxq {
 namespace cuda {
@@ -14,8 +14,8 @@ constexpr int kPackThreads = 128;
 __global__ void pack_kernel(PackParams p) {
   __shared__ int sums[kPackThreads];
   const int channel = blockIdx.x;
-  int8_t* const to = reinterpret_cast<int8_t*>(p.packed + p.layout.weight) +
-                     static_cast<int64_t>(channel) * (p.pitch ? 1 : p.depth);
+  int8_t* const to =
+      reinterpret_cast<int8_t*>(p.packed + p.layout.weight) + static_cast<int64_t>(channel) * (p.pitch ? 1 : p.depth);
   const int taps_of_kernel = p.kernel_h * p.kernel_w;
   const int8_t* const from = p.weight + static_cast<int64_t>(channel) * p.group_in * taps_of_kernel;
   int sum = 0;
@@ -71,8 +71,7 @@ Identity identify(const PackParams& p, const std::vector<Tensor>& in, bool has_b
     id.version[i] = in[1 + i].version;
   }
   id.layout = p.layout;
-  const int shape[] = {p.out_c, p.group_in, p.run, p.run_padded, p.inner, p.zero_point, p.is_int32,
-                       p.pitch};
+  const int shape[] = {p.out_c, p.group_in, p.run, p.run_padded, p.inner, p.zero_point, p.is_int32, p.pitch};
   std::copy(shape, shape + 8, id.shape);
   id.in_scale = p.in_scale;
   id.out_scale = p.out_scale;

@@ -5,8 +5,9 @@
 // state (one node of one executor): MXNet changes the version with every write, and an executor's arrays are not freed
 // under it. They are not enough between states, where an array may have been freed and another one allocated at its
 // address with the same version. So packed weights belong to a state and are never shared: a state's first call packs
-// into MXNet's temporary space, its second one into memory of its own, and later ones find them there. Where MXNet makes
-// a new state for every forward (plain hybridize), every forward packs: a kernel more per layer, and always right.
+// into MXNet's temporary space, its second one into memory of its own, and later ones find them there. Where MXNet
+// makes a new state for every forward (plain hybridize), every forward packs: a kernel more per layer, and always
+// right.
 #pragma once
 
 #include <cstdint>
@@ -39,8 +40,8 @@ struct PackParams {
   int zero_point, is_int32, to_kernel_row;  // to_kernel_row: a run holds a row of the kernel
 };
 
-// Finds the packed form for this call, packing on the stream where it has to. `temporary` is memory of this call for it.
-// `in` are the inputs of the operator, of which weight, scale and bias are parameters.
+// Finds the packed form for this call, packing on the stream where it has to. `temporary` is memory of this call for
+// it. `in` are the inputs of the operator, of which weight, scale and bias are parameters.
 const char* find_packed(PackParams params, const std::vector<Tensor>& in, bool has_bias, const RunContext& context,
                         char* temporary);
 

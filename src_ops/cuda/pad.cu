@@ -1,5 +1,4 @@
 #include "../ops/pad.h"
-
 #include "device.h"
 #include "implementations.h"
 

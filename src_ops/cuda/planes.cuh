@@ -101,7 +101,8 @@ void launch_planes(const Params& p, cudaStream_t stream) {
   } else if (s.rows <= kFewRows) {
     launch_flat(few_rows_kernel<Params>, static_cast<int64_t>(s.batch) * s.columns, stream, p);
   } else {
-    const unsigned tiles = s.batch * divide_up<unsigned>(s.rows, kPlaneTile) * divide_up<unsigned>(s.columns, kPlaneTile);
+    const unsigned tiles =
+        s.batch * divide_up<unsigned>(s.rows, kPlaneTile) * divide_up<unsigned>(s.columns, kPlaneTile);
     launch(tile_kernel<Params>, dim3(tiles), dim3(kPlaneTile * kPlaneRows), 0, stream, p);
   }
 }

@@ -1,5 +1,4 @@
 #include "../ops/pooling.h"
-
 #include "arithmetic.cuh"
 #include "implementations.h"
 

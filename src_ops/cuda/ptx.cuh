@@ -82,8 +82,8 @@ __device__ inline int dot4(uint32_t a, uint32_t b, int c) {
 
 #if MXQ_HAS_MMA
 
-// Four 8x8 matrices of 16-bit items, that is rows of 16 bytes: lane l gives the address of row l % 8 of matrix l / 8, and
-// gets bytes 4 * (l % 4) ... of row l / 4 of each matrix.
+// Four 8x8 matrices of 16-bit items, that is rows of 16 bytes: lane l gives the address of row l % 8 of matrix l / 8,
+// and gets bytes 4 * (l % 4) ... of row l / 4 of each matrix.
 __device__ inline void load_matrices(uint32_t out[4], const void* row) {
 #if defined(MXQ_EMULATED)
   struct Slot {
@@ -148,12 +148,14 @@ __device__ inline void multiply_add(int c[4], const uint32_t a[4], const uint32_
 #else
   if (kUnsigned) {
     asm volatile(
-        "mma.sync.aligned.m16n8k32.row.col.s32.u8.s8.s32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+        "mma.sync.aligned.m16n8k32.row.col.s32.u8.s8.s32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, "
+        "%3};"
         : "+r"(c[0]), "+r"(c[1]), "+r"(c[2]), "+r"(c[3])
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
   } else {
     asm volatile(
-        "mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+        "mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, "
+        "%3};"
         : "+r"(c[0]), "+r"(c[1]), "+r"(c[2]), "+r"(c[3])
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
   }

@@ -1,5 +1,4 @@
 #include "../ops/quantize_v2.h"
-
 #include "byte_table.cuh"
 #include "implementations.h"
 #include "planes.cuh"
@@ -92,13 +91,18 @@ class QuantizeV2 : public Kernel {
       launch_planes(FromBytes{planes_, in[0].as<const uint8_t>(), out[0].as<uint8_t>(), table_}, stream);
       return;
     }
-    FromFloat p{planes_, in[0].as<const float>(), out[0].as<uint8_t>(), target_of(op_.out_type, op_.qparams.zero_point),
-                reciprocal(op_.qparams.scale), nullptr};
+    FromFloat p{planes_,
+                in[0].as<const float>(),
+                out[0].as<uint8_t>(),
+                target_of(op_.out_type, op_.qparams.zero_point),
+                reciprocal(op_.qparams.scale),
+                nullptr};
     if (!op_.calibrated) {
       Range* range = static_cast<Range*>(context->workspace(sizeof(Range)));
       const unsigned size = static_cast<unsigned>(cuda::size_of(planes_));
       launch_range(FloatRange{p.data, size, range, fault_of(*context)},
-                   RangeEnds{range, out[1].as<float>(), out[2].as<float>(), op_.out_type == DType::kInt8, size == 0}, stream);
+                   RangeEnds{range, out[1].as<float>(), out[2].as<float>(), op_.out_type == DType::kInt8, size == 0},
+                   stream);
       p.range = range;
     }
     launch_planes(p, stream);

@@ -1,5 +1,4 @@
 #include "../ops/requantize.h"
-
 #include "implementations.h"
 #include "planes.cuh"
 #include "run_time_range.cuh"
@@ -98,19 +97,21 @@ class Requantize : public Kernel {
     const Planes planes = planes_of(data_.shape, false);
     if (!op_.run_time) {
       const int type = data_.dtype == DType::kInt8 ? 0 : data_.dtype == DType::kUint8 ? 1 : 2;
-      launch_planes(Rescale{planes, in[0].data, out[0].as<uint8_t>(), type, op_.in_zero_point,
-                            multiplier(op_.in_scale, op_.qparams.scale), target_of(op_.out_type, op_.qparams.zero_point)},
-                    stream);
+      launch_planes(
+          Rescale{planes, in[0].data, out[0].as<uint8_t>(), type, op_.in_zero_point,
+                  multiplier(op_.in_scale, op_.qparams.scale), target_of(op_.out_type, op_.qparams.zero_point)},
+          stream);
       return;
     }
     const unsigned channels = static_cast<unsigned>(data_.shape.back()), size = planes.columns;
     char* memory = static_cast<char*>(context->workspace(256 + channels * sizeof(float)));
     Range* range = reinterpret_cast<Range*>(memory);
     float* scales = reinterpret_cast<float*>(memory + 256);
-    SumScales s{in[1].as<const float>(), in[2].as<const float>(), in[3].as<const float>(), scales, channels,
+    SumScales s{in[1].as<const float>(),     in[2].as<const float>(), in[3].as<const float>(), scales, channels,
                 op_.in_type == DType::kInt8, fault_of(*context)};
     launch_flat(sum_scales_kernel, channels, stream, s);
-    const Sums sums{in[0].as<const int32_t>(), scales, op_.no_bias ? nullptr : in[4].as<const float>(), channels, op_.relu};
+    const Sums sums{in[0].as<const int32_t>(), scales, op_.no_bias ? nullptr : in[4].as<const float>(), channels,
+                    op_.relu};
     FromSums p;
     static_cast<Sums&>(p) = sums;
     p.planes = planes;

@@ -75,7 +75,8 @@ __global__ void range_kernel(Params p) {
     high = i > high ? i : high;
   }
   for (int lane = 16; lane > 0; lane /= 2) {
-    const int other_low = __shfl_xor_sync(0xFFFFFFFFu, low, lane), other_high = __shfl_xor_sync(0xFFFFFFFFu, high, lane);
+    const int other_low = __shfl_xor_sync(0xFFFFFFFFu, low, lane),
+              other_high = __shfl_xor_sync(0xFFFFFFFFu, high, lane);
     low = other_low < low ? other_low : low;
     high = other_high > high ? other_high : high;
   }

@@ -1,7 +1,6 @@
 #include "../ops/strided_copy.h"
-
-#include "implementations.h"
 #include "device.h"
+#include "implementations.h"
 
 namespace mxq {
 namespace cuda {

@@ -14,7 +14,7 @@
 
 namespace {
 
-void list(const char* key, std::vector<mxq::Implementation> mxq::OpEntry::*implementations, std::ostringstream* out) {
+void list(const char* key, std::vector<mxq::Implementation> mxq::OpEntry::* implementations, std::ostringstream* out) {
   *out << ", \"" << key << "\": {";
   const char* between = "";
   for (const mxq::OpEntry& entry : mxq::op_table()) {

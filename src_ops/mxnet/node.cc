@@ -90,8 +90,7 @@ std::shared_ptr<const BoundNode> bind(const NodePtr& node, Device device, std::v
   bound->device = device;
   bound->in = std::move(in);
   for (size_t i = 0; i < out_types.size(); ++i) bound->out.push_back({out_types[i], out_shapes[i]});
-  bound->kernel =
-      make_kernel(*node->entry, op, bound->in, bound->out, node->backend, &bound->implementation, device);
+  bound->kernel = make_kernel(*node->entry, op, bound->in, bound->out, node->backend, &bound->implementation, device);
   return bound;
 }
 

@@ -148,8 +148,8 @@ void run_block(Machine& m, dim3 grid, dim3 block, dim3 at, std::vector<char>* sh
     f.done = false;
     f.waits_for = nullptr;
     void** top = reinterpret_cast<void**>(m.stacks + (i + 1) * kStack);
-    *--top = nullptr;                          // keeps the stack aligned as after a call
-    *--top = reinterpret_cast<void*>(&body);   // where the first switch returns to
+    *--top = nullptr;                         // keeps the stack aligned as after a call
+    *--top = reinterpret_cast<void*>(&body);  // where the first switch returns to
     for (int k = 0; k < 6; ++k) *--top = nullptr;
     f.stack_pointer = top;
   }
@@ -217,14 +217,14 @@ void run(dim3 grid, dim3 block, size_t shared, const std::function<void()>& kern
   Machine& m = machine();
   std::lock_guard<std::mutex> lock(m.mutex);
   const size_t threads = size_t{block.x} * block.y * block.z;
-  if (threads == 0 || threads > 1024 || grid.x == 0 || grid.y == 0 || grid.z == 0 || grid.y > 65535 ||
-      grid.z > 65535) {
+  if (threads == 0 || threads > 1024 || grid.x == 0 || grid.y == 0 || grid.z == 0 || grid.y > 65535 || grid.z > 65535) {
     std::fprintf(stderr, "emulated GPU: %zu threads, grid %u x %u x %u\n", threads, grid.x, grid.y, grid.z);
     std::abort();
   }
   if (m.stack_count < threads) {
     if (m.stacks) munmap(m.stacks, m.stack_count * kStack);
-    void* p = mmap(nullptr, threads * kStack, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void* p =
+        mmap(nullptr, threads * kStack, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (p == MAP_FAILED) std::abort();
     m.stacks = static_cast<char*>(p);
     m.stack_count = threads;
