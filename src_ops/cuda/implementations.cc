@@ -29,7 +29,7 @@ std::vector<Implementation> cuda_implementations(const std::string& op) {
     t["mxq_pooling"] = {{"cuda", cuda::pooling}};
     t["mxq_concat"] = {{"cuda", cuda::concat}};
     for (const char* op : {"add", "sub", "mul"}) t[std::string("mxq_elemwise_") + op] = {{"cuda", cuda::elemwise}};
-    for (const char* op : {"flatten", "reshape", "transpose", "slice", "expand_dims"}) {
+    for (const char* op : {"flatten", "reshape", "transpose", "slice", "expand_dims", "upsampling"}) {
       t[std::string("mxq_") + op] = {{"cuda", cuda::strided_copy}};
     }
     t["mxq_pad"] = {{"cuda", cuda::pad}};

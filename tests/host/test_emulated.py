@@ -11,8 +11,12 @@ import unittest
 
 from parameterized import parameterized
 
+from mxq import native
+
 from . import abi, standin
 
+#: Operators that src_ops/cuda has no implementation of yet.
+ONLY_ON_PROCESSORS = set()
 LINEAR = ["tests/ops/test_conv.py", "tests/ops/test_fully_connected.py"]
 
 
@@ -62,8 +66,12 @@ def test_layers(_, environment):
     assert int(run("--examples", "100", *LINEAR, **environment).split()[0]) > 50
 
 
-def test_both_contexts_are_registered():
+def test_every_operator_runs_on_gpus():
     build()
     library = abi.Library(os.path.join(standin.REPO, "mxq", "lib", "libmxq_emulated.so"))
     for operator in library.operators.values():
         assert set(operator.create) == {"cpu", "gpu"}, operator.name
+    without = {
+        name for name, implementations in native._describe(library.lib)["gpu_ops"].items() if not implementations
+    }
+    assert without == ONLY_ON_PROCESSORS, without ^ ONLY_ON_PROCESSORS
