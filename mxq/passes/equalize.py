@@ -2,9 +2,13 @@
 
 Between two layers with at most ReLU, pooling and concat between them, ``W2 relu(W1 x + b)`` equals
 ``(W2 s) relu((W1 x + b) / s)`` for any positive s per channel. The division costs nothing in int8, where every output
-channel has a weight scale of its own. With ``s = (r / max r) ** STRENGTH``, r the channel's largest magnitude, small
-channels use more of the 256 levels; at full strength the columns of the next layer's weights become as uneven as the
-channels were. From 0.5 to 0.7 the ImageNet networks tried differ by a few tenths of a decibel; 0.6 is taken.
+channel has a weight scale of its own. With ``s = r ** STRENGTH * w ** (1 - STRENGTH)``, r the channel's largest magnitude
+and w what its weights and bias could give (the sum of their magnitudes), small channels use more of the 256 levels; with r
+alone at full strength the columns of the next layer's weights become as uneven as the channels were. From 0.5 to 0.7 the
+ImageNet networks tried differ by a few tenths of a decibel; 0.6 is taken.
+
+A channel that was multiplied by f, and its readers by 1 / f, gets f times the factor: the equalized network is the same,
+whatever scales training, folding or conversion left between two layers.
 
 Source: Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias Correction", 2019; measured ranges as
 in Xiao et al., "SmoothQuant", 2022.
@@ -22,8 +26,9 @@ from ..ops.fuse import is_relu
 from ..ops.spec import sole_user
 
 STRENGTH = 0.6
-#: A channel is enlarged at most so many times: what calibration hardly saw may still come.
-LARGEST_GAIN = 32.0**STRENGTH
+#: A channel counts as at least one part in so many of what channels with such weights reach: what calibration hardly saw
+#: may still come.
+LARGEST_GAIN = 32.0
 
 
 class Reader(NamedTuple):
@@ -51,9 +56,22 @@ def channel_factors(graph: Graph, channel_max: Mapping[str, np.ndarray]) -> Dict
         readers = _readers(graph, layer.out(), uses)
         if largest is None or not readers or not largest.max() > 0:
             continue
-        relative = np.maximum(np.asarray(largest, np.float64) / largest.max(), 1e-30)
-        factors[layer.name] = np.maximum(relative**STRENGTH, 1 / LARGEST_GAIN).astype(np.float32)
+        factors[layer.name] = _factor(np.asarray(largest, np.float64), _reach(graph, layer))
     return factors
+
+
+def _reach(graph: Graph, layer: Node) -> np.ndarray:
+    """Sum of the magnitudes of each output channel's weights and bias; inputs of similar size reach no further."""
+    weight, *bias = (np.abs(np.asarray(graph.params[v.node.name], np.float64)) for v in layer.inputs[1:])
+    return weight.reshape(len(weight), -1).sum(axis=1) + sum(bias)
+
+
+def _factor(largest: np.ndarray, reach: np.ndarray) -> np.ndarray:
+    used = (largest > 0) & (reach > 0)
+    typical = np.median(largest[used] / reach[used]) if used.any() else 1.0
+    reach = np.where(reach > 0, reach, reach[used].min() if used.any() else 1.0)
+    factor = np.maximum(largest, typical * reach / LARGEST_GAIN) ** STRENGTH * (typical * reach) ** (1 - STRENGTH)
+    return np.maximum(factor / factor.max(), np.finfo(np.float32).tiny).astype(np.float32)
 
 
 def equalize(graph: Graph, factors: Mapping[str, np.ndarray]) -> Graph:

@@ -9,7 +9,7 @@ from mxq.errors import CalibrationError
 from mxq.graph import Graph
 from mxq.passes import run
 from mxq.passes.drop_noops import drop_noops
-from mxq.passes.equalize import LARGEST_GAIN, channel_factors, equalize
+from mxq.passes.equalize import LARGEST_GAIN, STRENGTH, channel_factors, equalize
 from mxq.passes.fold_batchnorm import fold_batchnorm
 from mxq.shapes import infer_shapes
 
@@ -126,5 +126,22 @@ def test_factors_are_bounded():
     net = fill(_conv(_relu(_conv(x, "a", 3), "r"), "b", 2), {"data": (1, 3, 4, 4)})
     graph = _simplified(net)
     factor = channel_factors(graph, {"r": np.float32([0.0, 1e-6, 4.0])})["a"]
-    np.testing.assert_allclose(factor, [1 / LARGEST_GAIN, 1 / LARGEST_GAIN, 1.0])
+    assert factor.max() == 1 and factor.min() > LARGEST_GAIN**-STRENGTH / 10, factor
     assert channel_factors(graph, {"r": np.zeros(3, np.float32)}) == {}
+
+
+def test_bad_scales_between_layers_do_not_matter():
+    x = mx.sym.var("data")
+    x = _relu(_conv(x, "a", 16), "ra")
+    x = _relu(_conv(x, "b", 16, kernel=(3, 3), num_group=16), "rb")
+    net = fill(_conv(x, "c", 5), {"data": (2, 3, 9, 9)})
+    data = batch(net[3])
+    good, bad = _simplified(net), _simplified(net)
+    scale = 10 ** np.random.RandomState(0).uniform(-2, 2, 16)
+    for name, axes in (("b_weight", (-1, 1, 1, 1)), ("b_bias", (-1,))):
+        bad.params[name] = (bad.params[name] * scale.reshape(axes)).astype(np.float32)
+    bad.params["c_weight"] = (bad.params["c_weight"] / scale.reshape(1, -1, 1, 1)).astype(np.float32)
+    after = [equalize(graph, channel_factors(graph, _channel_max(graph, data))) for graph in (good, bad)]
+    for name in ("b_weight", "b_bias", "c_weight"):
+        ratio = after[1].params[name] / after[0].params[name]
+        np.testing.assert_allclose(ratio, ratio.flat[0], rtol=1e-4)  # one factor for the whole tensor
