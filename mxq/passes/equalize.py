@@ -2,13 +2,13 @@
 
 Between two layers with at most ReLU, pooling and concat between them, ``W2 relu(W1 x + b)`` equals
 ``(W2 s) relu((W1 x + b) / s)`` for any positive s per channel. The division costs nothing in int8, where every output
-channel has a weight scale of its own. With ``s = r ** STRENGTH * w ** (1 - STRENGTH)``, r the channel's largest magnitude
-and w what its weights and bias could give (the sum of their magnitudes), small channels use more of the 256 levels; with r
-alone at full strength the columns of the next layer's weights become as uneven as the channels were. From 0.5 to 0.7 the
-ImageNet networks tried differ by a few tenths of a decibel; 0.6 is taken.
+channel has a weight scale of its own. With ``s = r ** STRENGTH * w ** (1 - STRENGTH)``, r the channel's largest
+magnitude and w what its weights and bias could give (the sum of their magnitudes), small channels use more of the 256
+levels; with r alone at full strength the columns of the next layer's weights become as uneven as the channels were.
+From 0.5 to 0.7 the ImageNet networks tried differ by a few tenths of a decibel; 0.6 is taken.
 
-A channel that was multiplied by f, and its readers by 1 / f, gets f times the factor: the equalized network is the same,
-whatever scales training, folding or conversion left between two layers.
+A channel that was multiplied by f, and its readers by 1 / f, gets f times the factor: the equalized network is the
+same, whatever scales training, folding or conversion left between two layers.
 
 Source: Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias Correction", 2019; measured ranges as
 in Xiao et al., "SmoothQuant", 2022.
@@ -26,8 +26,8 @@ from ..ops.fuse import is_relu
 from ..ops.spec import sole_user
 
 STRENGTH = 0.6
-#: A channel counts as at least one part in so many of what channels with such weights reach: what calibration hardly saw
-#: may still come.
+#: A channel counts as at least one part in so many of what channels with such weights reach: what calibration hardly
+#: saw may still come.
 LARGEST_GAIN = 32.0
 
 
