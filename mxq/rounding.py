@@ -27,23 +27,27 @@ def round_weight(weight: np.ndarray, scale: np.ndarray, moments: np.ndarray) -> 
     Args:
         weight: float array (O, I / groups, taps...).
         scale: float32 (O,), see `mxq.qmath.quantize_weight`.
-        moments: (groups, K, K), K the weights per output.
+        moments: (groups, K, K), K the weights per output; or (groups * blocks, K, K): blocks of K weights each, those
+            of different blocks count as independent.
 
     Returns:
         int8 array of the weight's shape, in [-127, 127].
     """
     groups, columns = moments.shape[:2]
-    by_group = np.asarray(weight, np.float32).reshape(groups, -1, columns)
-    scales = np.asarray(scale, np.float32).reshape(groups, 1, -1)
-    diagonal = np.einsum("gkk->gk", moments)
+    outputs = len(weight)
+    blocks = weight.size // outputs // columns
+    groups //= blocks
+    # (groups, blocks, K, outputs of a group), and the first two together
+    by_column = np.asarray(weight, np.float32).reshape(groups, outputs // groups, blocks, columns).transpose(0, 2, 3, 1)
+    targets = by_column.reshape(groups * blocks, columns, -1)
+    scales = np.repeat(np.asarray(scale, np.float32).reshape(groups, -1), blocks, axis=0)
     # Columns that matter most come first, while many others can still make up for them.
-    order = np.argsort(-diagonal, axis=1, kind="stable")
-    group = np.arange(groups)[:, None]
-    # Column by column: (groups, K, O / groups).
-    targets = np.ascontiguousarray(by_group.transpose(0, 2, 1)[group, order])
-    rounded = np.empty_like(by_group).transpose(0, 2, 1)
-    rounded[group, order] = _nearest_plane(targets, scales, _factor(moments, order))
-    return rounded.transpose(0, 2, 1).reshape(weight.shape).astype(np.int8)
+    order = np.argsort(-np.einsum("gkk->gk", moments), axis=1, kind="stable")
+    part = np.arange(groups * blocks)[:, None]
+    rounded = np.empty_like(targets)
+    rounded[part, order] = _nearest_plane(targets[part, order], scales, _factor(moments, order))
+    rounded = rounded.reshape(by_column.shape).transpose(0, 3, 1, 2)
+    return rounded.reshape(weight.shape).astype(np.int8)
 
 
 def _factor(moments: np.ndarray, order: np.ndarray) -> np.ndarray:
@@ -68,7 +72,7 @@ def _nearest_plane(targets: np.ndarray, scales: np.ndarray, factor: np.ndarray) 
 
     Args:
         targets: float32 (groups, K, outputs).
-        scales: float32 (groups, 1, outputs).
+        scales: float32 (groups, outputs).
         factor: what `_factor` returns.
     """
     levels = np.float32(LEVELS["int8"])
@@ -82,8 +86,8 @@ def _nearest_plane(targets: np.ndarray, scales: np.ndarray, factor: np.ndarray) 
             column = wanted[:, j - start]
             if j > start:
                 column += np.matmul(factor[:, None, start:j, j], errors[:, start:j])[:, 0]
-            np.divide(column, scales[:, 0], out=column)
+            np.divide(column, scales, out=column)
             np.rint(column, out=column)
             np.minimum(np.maximum(column, -levels, out=column), levels, out=rounded[:, j])
-            np.subtract(targets[:, j], rounded[:, j] * scales[:, 0], out=errors[:, j])
+            np.subtract(targets[:, j], rounded[:, j] * scales, out=errors[:, j])
     return rounded

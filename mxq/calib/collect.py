@@ -1,13 +1,18 @@
 """Runs the float network over calibration data and gathers statistics of chosen tensors."""
 
+import contextlib
+import ctypes
+import hashlib
+import time
 import warnings
-from typing import Callable, Dict, Iterable, List, Mapping, Optional, Sequence
+from typing import Callable, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Sequence
 
 import numpy as np
 
 from ..errors import CalibrationError
 from ..graph import TYPE_FLAGS, Graph, Value
 from ..progress import Progress
+from .samples import Layer, example_hashes
 from .statistics import NUM_BINS, Statistics
 
 #: Examples that run at once: every watched tensor of the network is alive at the same time.
@@ -15,17 +20,28 @@ SUB_BATCH = 8
 _DTYPES = {flag: name for name, flag in TYPE_FLAGS.items()}
 
 
+class Part(NamedTuple):
+    """Examples that run at once: arrays by input name, their hashes, and the hash of the stream after them."""
+
+    arrays: Dict[str, np.ndarray]
+    hashes: np.ndarray
+    stream: str
+
+
 def collect(
     graph: Graph,
     keys: Mapping[str, Value],
     data_batches: Iterable,
     *,
+    layers: Sequence[Layer] = (),
     ctx=None,
     progress: Optional[bool] = None,
     num_examples: Optional[int] = None,
     num_bins: int = NUM_BINS,
     sub_batch: Optional[int] = SUB_BATCH,
-    observers: Sequence[Callable[[str, np.ndarray], None]] = (),
+    statistics: Optional[Statistics] = None,
+    checkpoint: Optional[Callable[[Statistics], None]] = None,
+    checkpoint_seconds: float = 60.0,
 ) -> Statistics:
     """Statistics of values of a float graph, in one pass over the data.
 
@@ -40,32 +56,39 @@ def collect(
         graph: the float graph; it is not changed.
         keys: the values to watch, under the keys that the result has.
         data_batches: what `mxq.calib.data.batches` returns; first axis = batch.
+        layers: layers whose inputs, among the keys, are sampled.
         ctx: where the network runs, the CPU by default.
         progress: see mxq.progress.
         num_examples: for the progress bar only.
         num_bins: histogram bins on each side of zero, a power of two.
-        sub_batch: batches are run in parts of so many examples; None runs them as they come.
-        observers: called with the key and the array of every watched tensor, for what statistics do not hold.
+        sub_batch: so many examples run at once, however they come in batches: a value that depends on the number, in
+            its last digit, is always the same. None runs batches as they come.
+        statistics: what an earlier, interrupted run over the same data has; the examples it has seen are skipped.
+        checkpoint: called with the statistics every so many seconds.
 
     Raises:
-        CalibrationError: no data, data the network does not accept, or a tensor that becomes NaN or infinite.
+        CalibrationError: no data, data the network does not accept, a tensor that becomes NaN or infinite, or other
+        data than the interrupted run had.
     """
-    statistics = Statistics(keys, num_bins=num_bins)
     network = _Network(graph, keys, ctx)
-    for key, array in network.constants.items():
-        _update(statistics, key, array, "as a parameter")
+    if statistics is None:
+        statistics = Statistics(keys, layers=layers, num_bins=num_bins)
+        for key, array in network.constants.items():
+            _update(statistics, key, array, "as a parameter")
+    saved = time.monotonic()
     with Progress(num_examples, "calibrating", show=progress) as bar:
-        for index, (arrays, n) in enumerate(data_batches):
-            step = min(sub_batch or n, n)
-            for start in range(0, n, step):
-                part = {name: array[start : min(start + step, n)] for name, array in arrays.items()}
-                for key, array in network.run(part):
-                    _update(statistics, key, array, f"in calibration batch {index}")
-                    for observer in observers:
-                        observer(key, array)
-                done = min(step, n - start)
-                statistics.num_examples += done
-                bar.step(done)
+        bar.step(statistics.num_examples)
+        for arrays, hashes, stream in _parts(data_batches, sub_batch, statistics):
+            first, n = statistics.num_examples, len(hashes)
+            for key, array in network.run(arrays, n, sub_batch or n):
+                _update(statistics, key, array, f"in calibration examples {first} to {first + n - 1}")
+                statistics.samples.update(key, array, hashes)
+            statistics.num_examples += n
+            statistics.stream = stream
+            bar.step(n)
+            if checkpoint is not None and time.monotonic() - saved >= checkpoint_seconds:
+                checkpoint(statistics)
+                saved = time.monotonic()
     if not statistics.num_examples:
         raise CalibrationError("the calibration data is empty")
     return statistics
@@ -76,6 +99,80 @@ def _update(statistics: Statistics, key: str, array: np.ndarray, where: str) -> 
         statistics[key].update(array)
     except CalibrationError as error:
         raise CalibrationError(f"tensor {key!r} {where}: {error}; exclude its operator or look at the data") from None
+
+
+def _parts(data_batches: Iterable, size: Optional[int], done: Statistics) -> Iterator[Part]:
+    """Examples in parts of `size`, however they come in batches, without those that were seen already."""
+    stream, seen = "", 0
+    waiting: List[Part] = []  # of fewer than `size` examples together
+    for batch in data_batches:
+        arrays = {name: _numpy(array) for name, array in batch.arrays.items()}
+        hashes = example_hashes(arrays)
+        start = 0
+        if seen < done.num_examples:  # only to see that it is the same data
+            start = min(done.num_examples - seen, len(hashes))
+            stream = _stream(stream, hashes[:start])
+            seen += start
+            if seen == done.num_examples and stream != done.stream:
+                raise CalibrationError(
+                    f"the first {seen} examples are not those that the interrupted run has seen, in the same order; "
+                    "give the same data, or start again with resume=False"
+                )
+        if waiting and _shapes(waiting[0].arrays) != _shapes(arrays):
+            yield _joined(waiting)
+            waiting = []
+        while start < len(hashes):
+            room = len(hashes) if size is None else size - sum(len(part.hashes) for part in waiting)
+            stop = min(start + room, len(hashes))
+            stream = _stream(stream, hashes[start:stop])
+            cut = {name: array[start:stop] for name, array in arrays.items()}
+            waiting.append(Part(cut, hashes[start:stop], stream))
+            if size is None or stop - start == room:
+                yield _joined(waiting)
+                waiting = []
+            start = stop
+    if seen < done.num_examples:
+        raise CalibrationError(
+            f"the data holds {seen} examples, and the interrupted run has seen {done.num_examples}; give the same data, "
+            "or start again with resume=False"
+        )
+    if waiting:
+        yield _joined(waiting)
+
+
+def _joined(parts: Sequence[Part]) -> Part:
+    if len(parts) == 1:
+        return parts[0]
+    arrays = {name: np.concatenate([part.arrays[name] for part in parts]) for name in parts[0].arrays}
+    return Part(arrays, np.concatenate([part.hashes for part in parts]), parts[-1].stream)
+
+
+def _shapes(arrays: Mapping[str, np.ndarray]) -> Dict[str, tuple]:
+    return {name: array.shape[1:] for name, array in arrays.items()}
+
+
+def _stream(before: str, hashes: np.ndarray) -> str:
+    for value in hashes.astype("<u8"):
+        before = hashlib.blake2b(before.encode() + value.tobytes(), digest_size=16).hexdigest()
+    return before
+
+
+def _numpy(array) -> np.ndarray:
+    return array if isinstance(array, np.ndarray) else array.asnumpy()
+
+
+def _view(array) -> np.ndarray:
+    """The memory of an NDArray on the CPU as numpy, without a copy, to be read while the NDArray lives."""
+    import mxnet as mx
+
+    if array.context.device_type != "cpu" or array.stype != "default" or not array.size:
+        return array.asnumpy()
+    pointer = ctypes.c_void_p()
+    array.wait_to_read()
+    mx.base.check_call(mx.base._LIB.MXNDArrayGetData(array.handle, ctypes.byref(pointer)))
+    dtype = np.dtype(array.dtype)
+    memory = (ctypes.c_char * (array.size * dtype.itemsize)).from_address(pointer.value)
+    return np.frombuffer(memory, dtype).reshape(array.shape)
 
 
 class _Network:
@@ -111,43 +208,70 @@ class _Network:
             self._dtypes = {node.name: _DTYPES[node.get("__dtype__", 0)] for node in graph.inputs}
             self._run = mx.nd.CachedOp(self._symbol)
 
-    def run(self, arrays: Mapping[str, object]):
-        """Yields (key, numpy array) of every watched value that depends on the data."""
+    def run(self, arrays: Mapping[str, np.ndarray], n: int, size: int):
+        """Yields (key, array) of every watched value that depends on the data; an array is valid until the next.
+
+        Args:
+            arrays: n examples by input name.
+            size: the examples are filled up to so many, where that changes nothing but the length of every value.
+        """
         import mxnet as mx
 
         for key, name in self._from_data.items():
             if name not in arrays:
                 raise CalibrationError(f"calibration data lacks input {name!r}; it has {', '.join(arrays)}")
-            yield key, arrays[name].asnumpy()
+            yield key, arrays[name]
         if self._run is None:
             return
+        if n < size and self._grows_alike({name: arrays[name].shape for name in self._free if name in arrays}, n, size):
+            more = np.append(np.arange(n), np.full(size - n, n - 1))
+            arrays, kept = {name: array[more] for name, array in arrays.items()}, (n, size)
+        else:
+            kept = (1, 1)
         inputs = self._inputs(arrays)
         with mx.autograd.pause(train_mode=False):
             outputs = self._run(*inputs)
         outputs = outputs if isinstance(outputs, list) else [outputs]
+        outputs[-1].wait_to_read()  # the network and the statistics would fight for the processors
         for key in self._computed:
-            yield key, outputs.pop(0).asnumpy()
+            output = outputs.pop(0)
+            array = _view(output)
+            yield key, array[: len(array) * kept[0] // kept[1]] if kept[1] > 1 else array
 
-    def _inputs(self, arrays: Mapping[str, object]) -> list:
+    def _grows_alike(self, shapes: Mapping[str, tuple], n: int, size: int) -> bool:
+        """Whether the first axis of every watched value is n times something, and so for another number of examples."""
+        with contextlib.suppress(CalibrationError):
+            few = self._output_shapes(shapes)
+            many = self._output_shapes({name: (size, *shape[1:]) for name, shape in shapes.items()})
+            return all(a[1:] == b[1:] and a[:1] and a[0] * size == b[0] * n for a, b in zip(few, many))
+        return False
+
+    def _inputs(self, arrays: Mapping[str, np.ndarray]) -> list:
         """Arrays of every variable. Labels, which nothing here computes with, are zeros of the inferred shape."""
         import mxnet as mx
 
-        given = {name: arrays[name].astype(self._dtypes[name], copy=False) for name in self._free if name in arrays}
-        inferred = self._infer({name: array.shape for name, array in given.items()})
+        given = {
+            name: mx.nd.array(arrays[name], ctx=self._ctx, dtype=self._dtypes[name])
+            for name in self._free
+            if name in arrays
+        }
+        inferred, _ = self._infer({name: array.shape for name, array in given.items()})
         for name in self._free:
             if name not in given:
-                given[name] = mx.nd.zeros(inferred[name], dtype=self._dtypes[name])
-        given = {name: array.as_in_context(self._ctx) for name, array in given.items()}
+                given[name] = mx.nd.zeros(inferred[name], ctx=self._ctx, dtype=self._dtypes[name])
         return [self._params[name] if name in self._params else given[name] for name in self._symbol.list_inputs()]
 
-    def _infer(self, shapes: Mapping[str, tuple]) -> Dict[str, tuple]:
-        """Shapes of all arguments. Raises CalibrationError if the network does not fit the data."""
+    def _output_shapes(self, shapes: Mapping[str, tuple]) -> List[tuple]:
+        return self._infer(shapes)[1]
+
+    def _infer(self, shapes: Mapping[str, tuple]) -> tuple:
+        """Shapes of all arguments by name and of all outputs. CalibrationError if the network does not fit the data."""
         import mxnet as mx
 
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", UserWarning)  # what is missing becomes an error
-                inferred, _, _ = self._symbol.infer_shape(**shapes)
+                inferred, outputs, _ = self._symbol.infer_shape(**shapes)
             if inferred is None:
                 raise ValueError("the shapes of all its tensors cannot be inferred")
         except (mx.MXNetError, ValueError) as error:
@@ -158,7 +282,7 @@ class _Network:
                 + (f" without {', '.join(absent)}" if absent else "")
                 + f": {reason}; a network made for one batch size needs batches of that size and sub_batch=None"
             ) from error
-        return dict(zip(self._symbol.list_arguments(), inferred))
+        return dict(zip(self._symbol.list_arguments(), inferred)), outputs
 
 
 def _cut(graph: Graph, values: Iterable[Value]) -> Graph:

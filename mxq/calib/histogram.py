@@ -1,18 +1,23 @@
-"""Counting values into bins, the inner loop of calibration.
+"""Measuring and counting the values of a tensor, the inner loops of calibration.
 
 >>> import numpy as np
->>> tally = in_numpy(np.float32([-0.5, 0.5, 1.5]), 1.0, 2)
->>> tally.counts.tolist(), tally.outside, tally.sum
-([0, 1, 1, 1], 0, 1.5)
+>>> x = np.float32([[[-0.5, 0.5, 1.5]]])  # one example, one channel
+>>> measure_in_numpy(x).sums.tolist()
+[[1.5]]
+>>> counts = np.zeros(4, np.int64)
+>>> count_in_numpy(x, 1, 1.0, counts)
+>>> counts.tolist()
+[0, 1, 1, 1]
 
-Bin ``trunc(x * inverse_width) - (x < 0) + num_bins`` counts x. The native library does the same on all processors.
+Bin ``trunc(x * inverse_width) - (x < 0) + num_bins`` counts x. The native library does the same on all processors; only
+sums may differ in the last digits, for it adds float32.
 """
 
 import ctypes
 import functools
 import logging
 import os
-from typing import Callable, NamedTuple, Optional
+from typing import NamedTuple, Optional
 
 import numpy as np
 
@@ -20,82 +25,112 @@ from .. import native
 
 logger = logging.getLogger(__name__)
 
+#: Neighbours in memory that are counted together: a line of the cache.
+RUN = 16
 _CHUNK = 1 << 16  # elements: the temporaries stay in the second-level cache
 
 
-class Tally(NamedTuple):
-    """What was counted. If any value is `outside` of the bins, counts and sums are not those of all values."""
+class Measured(NamedTuple):
+    """Of each plane, as arrays (examples, channels). A sum that is not finite tells of a value that is not."""
 
+    min: np.ndarray
+    max: np.ndarray
+    sums: np.ndarray
+    squares: np.ndarray
+
+
+class ChannelCounts(NamedTuple):
+    """Where the values of each channel are counted: inverse_width (C,), counts (C, 2 * bins), zeros (C,)."""
+
+    inverse_width: np.ndarray
     counts: np.ndarray
-    outside: int
-    min: float
-    max: float
-    sum: float
-    sum_of_squares: float
+    zeros: np.ndarray
 
 
-def tally(x: np.ndarray, inverse_width: float, num_bins: int) -> Tally:
-    """Counts the values of a flat contiguous float32 array that is not empty.
+def measure(x: np.ndarray) -> Measured:
+    """Extremes and sums of a contiguous float32 array (examples, channels, plane) that is not empty."""
+    library = native_library()
+    if library is None:
+        return measure_in_numpy(x)
+    found = Measured(*(np.empty(x.shape[:2], dtype) for dtype in (np.float32, np.float32, np.float64, np.float64)))
+    library.mxq_measure(x.ctypes.data, x.shape[0] * x.shape[1], x.shape[2], *(a.ctypes.data for a in found))
+    return found
+
+
+def count(
+    x: np.ndarray, stride: int, inverse_width: float, counts: np.ndarray, channels: Optional[ChannelCounts] = None
+) -> None:
+    """Adds the values of a contiguous float32 array (examples, channels, plane) to counts.
 
     Args:
-        x: the values. Those that are not finite are outside of any bin.
-        inverse_width: a power of two.
-        num_bins: bins on each side of zero.
+        stride: a share of 1 / stride of each plane is counted, from a place that depends on the channel alone: single
+            values, or runs of RUN where a plane has room for two of them.
+        inverse_width: a power of two for which every value is in a bin.
+        counts: int64 (2 * bins,) of all channels together, the middle is zero.
+        channels: of each channel with its own width; its arrays are added to.
     """
-    function = _native_function()
-    return in_numpy(x, inverse_width, num_bins) if function is None else function(x, inverse_width, num_bins)
+    library = native_library()
+    if library is None:
+        count_in_numpy(x, stride, inverse_width, counts, channels)
+        return
+    own = (channels.inverse_width.ctypes.data, channels.counts.shape[1] // 2) if channels else (None, 0)
+    arrays = (channels.counts.ctypes.data, channels.zeros.ctypes.data) if channels else (None, None)
+    library.mxq_count(
+        x.ctypes.data, *x.shape, stride, inverse_width, len(counts) // 2, counts.ctypes.data, *own, *arrays
+    )  # fmt: skip
 
 
-def in_numpy(x: np.ndarray, inverse_width: float, num_bins: int) -> Tally:
-    """The meaning of `tally`."""
-    counts = np.zeros(2 * num_bins, np.int64)
-    scale = np.float32(inverse_width)
-    lo, hi = float(x.min()), float(x.max())
-    if not max(-lo, hi) * inverse_width < num_bins:  # NaN too
-        with np.errstate(over="ignore", invalid="ignore"):
-            outside = x.size - np.count_nonzero(np.abs(x * scale) < num_bins)
-        return Tally(counts, int(outside), lo, hi, 0.0, 0.0)
-    scaled = np.empty(min(_CHUNK, x.size), np.float32)
-    bins = np.empty(scaled.size, np.intp)
-    total = squares = 0.0
+def measure_in_numpy(x: np.ndarray) -> Measured:
+    """The meaning of `measure`."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        squares = np.einsum("ncp,ncp->nc", x, x, dtype=np.float64)
+        return Measured(x.min(axis=2), x.max(axis=2), x.sum(axis=2, dtype=np.float64), squares)
+
+
+def count_in_numpy(
+    x: np.ndarray, stride: int, inverse_width: float, counts: np.ndarray, channels: Optional[ChannelCounts] = None
+) -> None:
+    """The meaning of `count`."""
+    run = RUN if stride > 1 and x.shape[2] >= 2 * RUN * stride else 1
+    index = np.arange(x.shape[2])
+    for channel in range(x.shape[1]):
+        first = channel * 2654435761 % 2**32 % stride
+        values = x[:, channel, index // run % stride == first].reshape(-1)
+        counts += _tally(values, inverse_width, len(counts))
+        if channels:
+            own = channels.counts[channel]
+            own += _tally(values, channels.inverse_width[channel], len(own))
+            channels.zeros[channel] += np.count_nonzero(values == 0)
+
+
+def _tally(x: np.ndarray, inverse_width: float, size: int) -> np.ndarray:
+    counts = np.zeros(size, np.int64)
     for start in range(0, x.size, _CHUNK):
         chunk = x[start : start + _CHUNK]
-        n = chunk.size
-        np.multiply(chunk, scale, out=scaled[:n])
-        np.copyto(bins[:n], scaled[:n], casting="unsafe")
-        if lo < 0:
-            bins[:n] += num_bins
-            bins[:n] -= chunk < 0
-            counts += np.bincount(bins[:n], minlength=len(counts))
-        else:
-            counts[num_bins:] += np.bincount(bins[:n], minlength=num_bins)
-        total += float(scaled[:n].sum())  # in units of the width nothing overflows
-        squares += float(np.dot(scaled[:n], scaled[:n]))
-    return Tally(counts, 0, lo, hi, total / inverse_width, squares / inverse_width**2)
+        bins = (chunk * np.float32(inverse_width)).astype(np.intp)
+        bins += size // 2
+        bins -= chunk < 0
+        counts += np.bincount(bins, minlength=size)
+    return counts
 
 
 @functools.lru_cache(maxsize=None)
-def _native_function() -> Optional[Callable[[np.ndarray, float, int], Tally]]:
-    """`tally` by the native library; None, said once, if there is no library or it is older than this function."""
-    path = native.library_path()
+def native_library() -> Optional[ctypes.CDLL]:
+    """The native library with the functions of src_ops/calib; None, said once, if it is missing or older than them."""
+    path, number, pointer = native.library_path(), ctypes.c_int64, ctypes.c_void_p
     try:
         if not os.path.exists(path):
             raise OSError(f"{path} does not exist")
-        function = ctypes.CDLL(path).mxq_histogram
+        library = ctypes.CDLL(path)
+        library.mxq_measure.argtypes = [pointer, number, number, pointer, pointer, pointer, pointer]
+        library.mxq_count.argtypes = [
+            pointer, number, number, number, number, ctypes.c_float, ctypes.c_int32, pointer, pointer, ctypes.c_int32,
+            pointer, pointer,
+        ]  # fmt: skip
+        library.mxq_patches.argtypes = [pointer, number, pointer, pointer, pointer, pointer, number, pointer]
+        for function in (library.mxq_measure, library.mxq_count, library.mxq_patches):
+            function.restype = None
+        return library
     except (OSError, AttributeError) as error:
         logger.info("calibration counts in numpy, which is slower than the native library: %s", error)
         return None
-    function.restype = ctypes.c_int64
-    pointer = ctypes.c_void_p
-    function.argtypes = [pointer, ctypes.c_int64, ctypes.c_float, ctypes.c_int32, pointer, pointer, pointer]
-
-    def in_native(x: np.ndarray, inverse_width: float, num_bins: int) -> Tally:
-        counts = np.zeros(2 * num_bins, np.int64)
-        moments = np.zeros(2, np.float64)
-        extremes = np.array([np.inf, -np.inf], np.float32)
-        arrays = (counts.ctypes.data, moments.ctypes.data, extremes.ctypes.data)
-        outside = function(x.ctypes.data, x.size, inverse_width, num_bins, *arrays)
-        lo, hi = map(float, extremes)
-        return Tally(counts, outside, lo, hi, moments[0] / inverse_width, moments[1] / inverse_width**2)
-
-    return in_native

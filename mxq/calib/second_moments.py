@@ -1,79 +1,58 @@
 """How the inputs of a layer's weights vary together: what rounding needs to know to let errors cancel.
 
-For a layer with K weights per output, ``H = sum x x^T`` over sampled patches x of length K. Collected beside the
-statistics in the same pass, as an observer of `collect`.
+For a layer with K weights per output, ``H = sum x x^T`` over sampled rows x of length K.
 """
 
-from typing import Dict, List, Mapping, NamedTuple, Sequence, Tuple
+from typing import Dict, Mapping, Optional, Sequence
 
 import numpy as np
 
-#: Output positions sampled per example and layer.
-POSITIONS = 32
-#: Layers with more weights per output and group are rounded to nearest: K^2 numbers, K^3 operations.
+from .samples import Layer, Rows
+
+#: A layer with more weights per output and group counts as several that read some of the channels each: moments are K^2
+#: numbers, and rounding with them K^3 operations.
 MAX_WEIGHTS = 2304
 
 
-class Layer(NamedTuple):
-    """A layer to observe. `stride`, `dilate`, `begin`, `end` are empty for fully connected layers."""
-
-    name: str
-    key: str
-    groups: int
-    kernel: Tuple[int, ...] = ()
-    stride: Tuple[int, ...] = ()
-    dilate: Tuple[int, ...] = ()
-    begin: Tuple[int, ...] = ()
-    end: Tuple[int, ...] = ()
-
-
 class SecondMoments(Mapping):
-    """Layer name -> float32 array (groups, K, K). Call it with each watched tensor."""
-
-    def __init__(self, layers: Sequence[Layer]):
-        self._by_key: Dict[str, List[Layer]] = {}
-        for layer in layers:
-            self._by_key.setdefault(layer.key, []).append(layer)
-        self._moments: Dict[str, np.ndarray] = {}
-        # One generator a layer, drawn from example by example: the same patches however examples come in batches.
-        self._random = {layer.name: np.random.RandomState(0) for layer in layers}
-
-    def __call__(self, key: str, array: np.ndarray) -> None:
-        for layer in self._by_key.get(key, ()):
-            rows = sample_patches(array, layer, self._random[layer.name])
-            by_group = rows.reshape(len(rows), layer.groups, -1).transpose(1, 0, 2)
-            moment = np.matmul(by_group.transpose(0, 2, 1), by_group)
-            seen = self._moments.get(layer.name)
-            self._moments[layer.name] = moment if seen is None else seen + moment
-
-    def __getitem__(self, name: str) -> np.ndarray:
-        return self._moments[name]
-
-    def __iter__(self):
-        return iter(self._moments)
-
-    def __len__(self) -> int:
-        return len(self._moments)
-
-
-def sample_patches(x: np.ndarray, layer: Layer, random: np.random.RandomState) -> np.ndarray:
-    """Rows (n, C * taps) that the layer multiplies by its weights, at random output positions.
+    """Layer name -> float32 array (groups * blocks, K, K), made when it is asked for.
 
     Args:
-        x: input of the layer, (N, C, spatial...).
+        layers: those to be rounded.
+        samples: by `Layer.source`.
+        scales: tensor key -> factor per channel that the samples are multiplied by.
     """
-    x = np.asarray(x, np.float32)
-    if not layer.kernel:
-        return x.reshape(len(x), -1)
-    padded = np.pad(x, [(0, 0), (0, 0), *zip(layer.begin, layer.end)])
-    count = POSITIONS * len(x)
-    example = np.repeat(np.arange(len(x)), POSITIONS)
-    index = [example.reshape((-1,) + (1,) * len(layer.kernel))]
-    where = random.random_sample((count, len(layer.kernel)))
-    for axis, (kernel, stride, dilate) in enumerate(zip(layer.kernel, layer.stride, layer.dilate)):
-        outputs = (padded.shape[2 + axis] - dilate * (kernel - 1) - 1) // stride + 1
-        start = (where[:, axis] * outputs).astype(np.int64) * stride
-        taps = start[:, None] + np.arange(kernel) * dilate
-        index.append(taps.reshape((count,) + (1,) * axis + (kernel,) + (1,) * (len(layer.kernel) - axis - 1)))
-    patches = padded[(index[0], slice(None), *index[1:])]  # (n, taps..., C)
-    return np.moveaxis(patches, -1, 1).reshape(count, -1)
+
+    def __init__(
+        self, layers: Sequence[Layer], samples: Mapping[str, Rows], scales: Mapping[str, np.ndarray] = None
+    ):  # fmt: skip
+        self._layers: Dict[str, Layer] = {layer.name: layer for layer in layers if layer.source in samples}
+        self._samples, self._scales = samples, dict(scales or {})
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        layer = self._layers[name]
+        return moments_of(self._samples[layer.source].rows(self._scales.get(layer.key)), layer.groups)
+
+    def __iter__(self):
+        return iter(self._layers)
+
+    def __len__(self) -> int:
+        return len(self._layers)
+
+
+def moments_of(rows: np.ndarray, groups: int) -> np.ndarray:
+    """Sums of outer products of rows (n, channels, taps), for each group and block of channels."""
+    count, channels, taps = rows.shape
+    parts = groups * blocks_of(channels // groups, taps)
+    by_part = rows.reshape(count, parts, -1).transpose(1, 0, 2)
+    if by_part.shape[2] < 64:
+        return np.matmul(by_part.transpose(0, 2, 1), by_part)
+    return np.stack([part.T @ part for part in map(np.ascontiguousarray, by_part)])
+
+
+def blocks_of(channels: int, taps: int) -> int:
+    """The least number of equal blocks of channels with at most MAX_WEIGHTS weights per output each."""
+    for blocks in range(1, channels + 1):
+        if channels % blocks == 0 and channels // blocks * taps <= MAX_WEIGHTS:
+            return blocks
+    return channels

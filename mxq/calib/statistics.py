@@ -8,40 +8,27 @@
 (4, -7.0, 1.5, 1.0)
 
 The bin width is a power of two, the same function of the largest magnitude whatever the order of the data: scaling by
-it is exact in float32 and growing merges whole bins. So parts merge to exactly the histogram of the whole.
+it is exact in float32 and growing merges whole bins. Sums are added as integers. So parts merge to exactly what one pass
+over the whole gives, bit for bit, as long as the network computes the same values for an example.
 """
 
-import math
-from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
 from ..errors import CalibrationError, nearest
-from .histogram import tally
+from .bins import MIN_EXPONENT, Histogram, coarser, exponents, trimmed
+from .channels import Channels, restored_sum, stored_sum
+from .exact_sum import ExactSum
+from .histogram import count, measure
+from .samples import Layer, Samples
 
 #: Bins on each side of zero: between a half and all of them are in use, 16 to 32 or more per step of an 8-bit type.
 NUM_BINS = 4096
-# Smallest bin width 2**-120: its reciprocal is a normal float32. Smaller values share the bins next to zero.
-_MIN_EXPONENT = -120
-
-
-class Histogram(NamedTuple):
-    """Counts of values in bins of equal width: bin i holds ``[(first + i) * width, (first + i + 1) * width)``.
-
-    Below zero a bin is closed above, not below. `min` and `max` are exact.
-    """
-
-    counts: np.ndarray
-    first: int
-    width: float
-    min: float
-    max: float
-
-    def edges(self) -> np.ndarray:
-        """The len(counts) + 1 bin borders, the outermost moved to `min` and `max`."""
-        edges = (self.first + np.arange(len(self.counts) + 1, dtype=np.float64)) * self.width
-        edges[0], edges[-1] = max(edges[0], self.min), min(edges[-1], self.max)
-        return edges
+#: About so many values of an example are counted in the histograms; extremes and sums are those of all.
+COUNTED = 1 << 13
+#: But so many of each channel.
+_COUNTED_OF_CHANNEL = 4
 
 
 class TensorStatistics:
@@ -49,6 +36,10 @@ class TensorStatistics:
 
     Args:
         num_bins: bins on each side of zero, a power of two.
+
+    Attributes:
+        count: how many values were seen.
+        min, max: of all values.
     """
 
     def __init__(self, num_bins: int = NUM_BINS):
@@ -56,121 +47,191 @@ class TensorStatistics:
             raise CalibrationError(f"num_bins={num_bins}: accepted is a power of two from 2")
         self.num_bins = num_bins
         self.count = 0
-        self.min = math.inf
-        self.max = -math.inf
-        self.sum = 0.0
-        self.sum_of_squares = 0.0
-        self._channel_sums: Optional[np.ndarray] = None
-        self._exponent = _MIN_EXPONENT
+        self.min = np.inf
+        self.max = -np.inf
+        self._exponent = MIN_EXPONENT
         self._counts = np.zeros(2 * num_bins, np.int64)
+        self._sums = ExactSum()  # of values and of squares; while there are channels, they have them
+        self._channels: Optional[Channels] = None
+        self._scale: Optional[np.ndarray] = None
 
     @property
     def width(self) -> float:
         return 2.0**self._exponent
 
     def update(self, array: np.ndarray) -> None:
-        """Adds values (any shape). Raises CalibrationError for NaN or infinity, and then adds nothing."""
-        flat = np.ascontiguousarray(array, np.float32).reshape(-1)
-        if not flat.size:
+        """Adds values (any shape; axis 0 is the batch). Raises CalibrationError for NaN or infinity, and adds nothing."""
+        x = np.ascontiguousarray(array, np.float32)
+        if not x.size:
             return
-        found = tally(flat, 1 / self.width, self.num_bins)
-        if found.outside:
-            bad = np.flatnonzero(~np.isfinite(flat))
-            if bad.size:
-                raise CalibrationError(f"{bad.size} of {flat.size} values are not finite, the first is {flat[bad[0]]}")
-            self._grow(_exponent(max(-found.min, found.max), self.num_bins))
-            found = tally(flat, 1 / self.width, self.num_bins)
-        self._counts += found.counts
-        self.count += flat.size
-        self.min, self.max = min(self.min, found.min), max(self.max, found.max)
-        self.sum += found.sum
-        self.sum_of_squares += found.sum_of_squares
-        self._add_channels(_channel_sums(array), before=self.count - flat.size)
-
-    def _add_channels(self, sums: Optional[np.ndarray], before: int) -> None:
-        """Adds sums per channel to those of `before` values; sums of another number of channels end them for good."""
-        if not before:
-            self._channel_sums = sums
-        elif self._channel_sums is not None:
-            same = sums is not None and sums.shape == self._channel_sums.shape
-            self._channel_sums = self._channel_sums + sums if same else None
-
-    @property
-    def channel_mean(self) -> Optional[np.ndarray]:
-        """Mean per channel (axis 1), float64; None for tensors without one or where its size changed."""
-        if self._channel_sums is None:
-            return None
-        return self._channel_sums * (self._channel_sums.size / self.count)
+        x = x.reshape(*x.shape[:2], -1) if x.ndim > 1 else x.reshape(1, 1, -1)
+        found = measure(x)
+        if not np.isfinite(found.sums).all():
+            bad = np.flatnonzero(~np.isfinite(x))
+            raise CalibrationError(f"{bad.size} of {x.size} values are not finite, the first is {x.flat[bad[0]]}")
+        lo, hi = float(found.min.min()), float(found.max.max())
+        self._grow(int(exponents(np.asarray(max(-lo, hi)), self.num_bins)))
+        self._keep_channels(x.shape[1] if array.ndim > 1 else None)
+        self.count += x.size
+        self.min, self.max = min(self.min, lo) + 0.0, max(self.max, hi) + 0.0
+        where = None
+        if self._channels is None:
+            self._sums.add(np.stack([found.sums.reshape(-1), found.squares.reshape(-1)], axis=1))
+        else:
+            where = self._channels.add(found)
+        stride = max(1, min(x[0].size // COUNTED, x.shape[2] // _COUNTED_OF_CHANNEL)) if array.ndim > 1 else 1
+        count(x, stride, 1 / self.width, self._counts, where)
 
     def merge(self, other: "TensorStatistics") -> None:
         """Adds what `other` has seen."""
         if other.num_bins != self.num_bins:
             raise CalibrationError(f"statistics with {self.num_bins} and {other.num_bins} bins do not merge")
+        if not other.count:
+            return
         self._grow(other._exponent)
-        self._counts += _coarser(other._counts, self._exponent - other._exponent)
-        if other.count:
-            self._add_channels(other._channel_sums, before=self.count)
+        self._counts += coarser(other._counts, self._exponent - other._exponent)
+        self._keep_channels(None if other._channels is None else len(other._channels))
+        if self._channels is not None:
+            self._channels.merge(other._channels)
+        else:
+            self._sums.merge(other._all_sums())
         self.count += other.count
         self.min, self.max = min(self.min, other.min), max(self.max, other.max)
-        self.sum += other.sum
-        self.sum_of_squares += other.sum_of_squares
+
+    def scaled(self, scale: np.ndarray) -> "TensorStatistics":
+        """Statistics of the tensor with each channel (axis 1) multiplied by a positive factor; not to be updated.
+
+        Raises CalibrationError for a tensor without channels, or with another number of them.
+        """
+        if self._channels is None or len(self._channels) != len(scale):
+            there = "no" if self._channels is None else len(self._channels)
+            raise CalibrationError(f"{len(scale)} factors for a tensor with {there} channels")
+        twin = object.__new__(TensorStatistics)
+        twin.__dict__.update(self.__dict__)
+        twin._scale = np.asarray(scale, np.float64) * (1.0 if self._scale is None else self._scale)
+        twin.min = float((self._channels.min * twin._scale).min())
+        twin.max = float((self._channels.max * twin._scale).max())
+        return twin
+
+    @property
+    def sum(self) -> float:
+        return self._moment(0)
+
+    @property
+    def sum_of_squares(self) -> float:
+        return self._moment(1)
+
+    @property
+    def channel_mean(self) -> Optional[np.ndarray]:
+        """Mean per channel (axis 1), float64; None for tensors without one or where its size changed."""
+        if self._channels is None:
+            return None
+        return self._channels.sums.value()[0] * (len(self._channels) / self.count) * self._factors()
+
+    @property
+    def channel_absmax(self) -> Optional[np.ndarray]:
+        """Largest magnitude per channel, float64; None as for channel_mean."""
+        if self._channels is None:
+            return None
+        return np.maximum(-self._channels.min, self._channels.max).astype(np.float64) * self._factors()
 
     def histogram(self) -> Histogram:
-        """The bins from the smallest to the largest value. Raises CalibrationError if there is no data."""
+        """The bins from the smallest to the largest value. Raises CalibrationError if there is no data.
+
+        Large tensors are counted in part, see COUNTED; `min` and `max` are exact all the same.
+        """
         if not self.count:
             raise CalibrationError("no data: statistics of an empty tensor have no histogram")
-        used = np.flatnonzero(self._counts)
-        first, last = int(used[0]), int(used[-1])
-        return Histogram(self._counts[first : last + 1].copy(), first - self.num_bins, self.width, self.min, self.max)
+        if self._scale is not None:
+            return self._channels.histogram(self._scale, self.num_bins)
+        return trimmed(self._counts, self.width, self.min, self.max)
+
+    def _factors(self):
+        return 1.0 if self._scale is None else self._scale
+
+    def _moment(self, which: int) -> float:
+        if not self.count:
+            return 0.0
+        if self._scale is None:
+            return float(self._all_sums().value()[which])
+        return float((self._channels.sums.value()[which] * self._scale ** (which + 1)).sum())
+
+    def _all_sums(self) -> ExactSum:
+        return self._sums if self._channels is None else self._channels.sums.over(axis=1)
+
+    def _keep_channels(self, channels: Optional[int]) -> None:
+        """Starts channels with the first values; another number of them, or none, ends them for good."""
+        if not self.count:
+            self._channels = None if channels is None else Channels(channels)
+        elif self._channels is not None and len(self._channels) != channels:
+            self._sums = self._all_sums()
+            self._channels = None
 
     def _grow(self, exponent: int) -> None:
         if exponent > self._exponent:
-            self._counts = _coarser(self._counts, exponent - self._exponent)
+            self._counts = coarser(self._counts, exponent - self._exponent)
             self._exponent = exponent
 
+    def arrays(self) -> Dict[str, np.ndarray]:
+        """Everything by name, to be stored."""
+        found = {
+            "count": np.array(self.count),
+            "extremes": np.array([self.min, self.max]),
+            "exponent": np.array(self._exponent),
+            "counts": self._counts,
+        }
+        if self._channels is None:
+            return {**found, **stored_sum("sums", self._sums)}
+        return {**found, **{f"channels.{name}": array for name, array in self._channels.arrays().items()}}
 
-def _channel_sums(array: np.ndarray) -> Optional[np.ndarray]:
-    """Sums over all axes but axis 1, in float64 over the batch; None for arrays without that axis."""
-    if array.ndim < 2:
-        return None
-    rows = array.reshape(*array.shape[:2], -1)
-    with np.errstate(over="ignore"):
-        sums = rows.sum(axis=2).sum(axis=0, dtype=np.float64)
-    return sums if np.isfinite(sums).all() else rows.sum(axis=(0, 2), dtype=np.float64)
-
-
-def _exponent(absmax: float, num_bins: int) -> int:
-    """The smallest e with absmax < num_bins * 2**e, from _MIN_EXPONENT up."""
-    return max(math.frexp(absmax)[1] - (num_bins.bit_length() - 1), _MIN_EXPONENT) if absmax else _MIN_EXPONENT
-
-
-def _coarser(counts: np.ndarray, doublings: int) -> np.ndarray:
-    """The same counts in bins that are 2**doublings times as wide."""
-    if doublings == 0:
-        return counts
-    half = len(counts) // 2
-    group = min(1 << min(doublings, 62), half)
-    merged = counts.reshape(-1, group).sum(axis=1)
-    out = np.zeros_like(counts)
-    out[half - len(merged) // 2 : half + len(merged) // 2] = merged
-    return out
+    @classmethod
+    def of(cls, arrays: Dict[str, np.ndarray]) -> "TensorStatistics":
+        """From what `arrays` gave."""
+        stats = cls(len(arrays["counts"]) // 2)
+        stats.count, stats._exponent = int(arrays["count"]), int(arrays["exponent"])
+        stats.min, stats.max = map(float, arrays["extremes"])
+        stats._counts = arrays["counts"].astype(np.int64)
+        own = {name[len("channels.") :]: array for name, array in arrays.items() if name.startswith("channels.")}
+        if own:
+            stats._channels = Channels.of(own)
+        else:
+            stats._sums = restored_sum("sums", arrays)
+        return stats
 
 
 class Statistics(Mapping):
-    """Statistics per tensor key, and over how many examples.
+    """Statistics per tensor key, samples of what layers read, and of how many examples of which network.
 
     Reads like a dict: ``statistics["conv0"].max``.
+
+    Attributes:
+        samples: by `Layer.source`, see mxq.calib.samples.
+        num_examples: how many were seen.
+        graph_hash: of the float network; "" if unknown.
+        data_shapes: input name -> shape of a batch.
+        stream: hash of the examples in their order, which a resumed run must repeat; None after a merge.
     """
 
-    def __init__(self, keys=(), *, num_bins: int = NUM_BINS):
+    def __init__(self, keys: Iterable[str] = (), *, layers: Sequence[Layer] = (), num_bins: int = NUM_BINS):
         self._tensors: Dict[str, TensorStatistics] = {key: TensorStatistics(num_bins) for key in keys}
+        self.samples = Samples(layers)
         self.num_examples = 0
+        self.graph_hash = ""
+        self.data_shapes: Dict[str, Tuple[int, ...]] = {}
+        self.stream: Optional[str] = ""
+        self._scales: Dict[str, np.ndarray] = {}
 
     def __getitem__(self, key: str) -> TensorStatistics:
         try:
-            return self._tensors[key]
+            tensor = self._tensors[key]
         except KeyError:
             raise CalibrationError(f"no statistics of tensor {key!r}{nearest(key, self._tensors)}") from None
+        if key not in self._scales:
+            return tensor
+        try:
+            return tensor.scaled(self._scales[key])
+        except CalibrationError as error:
+            raise CalibrationError(f"tensor {key!r}: {error}") from None
 
     def __contains__(self, key: object) -> bool:
         return key in self._tensors
@@ -181,15 +242,54 @@ class Statistics(Mapping):
     def __len__(self) -> int:
         return len(self._tensors)
 
+    def scaled(self, scales: Mapping[str, np.ndarray]) -> "Statistics":
+        """A view with some tensors' channels multiplied by factors, as an equalized network has them."""
+        twin = object.__new__(Statistics)
+        twin.__dict__.update(self.__dict__)
+        twin._scales = {key: scale for key, scale in scales.items() if key in self}
+        return twin
+
     def merge(self, other: "Statistics") -> None:
-        """Adds what `other` has seen of the same tensors. Raises CalibrationError if the tensors differ."""
-        ours, theirs = set(self), set(other)
+        """Adds what `other` has seen of the same tensors of the same network: the result is that of one pass over both.
+
+        >>> a, b = Statistics(["x"]), Statistics(["x"])
+        >>> a["x"].update(np.float32([1, 2])), b["x"].update(np.float32([3]))
+        (None, None)
+        >>> a.merge(b)
+        >>> a["x"].count, a["x"].max
+        (3, 3.0)
+
+        Raises CalibrationError if the tensors, the layers or the networks differ.
+        """
+        ours, theirs = {*self, *self.samples}, {*other, *other.samples}
         if ours != theirs:
             odd: List[str] = sorted(ours ^ theirs)[:3]
             raise CalibrationError(f"statistics of different tensors do not merge; only one has {', '.join(odd)}")
+        if self.graph_hash != other.graph_hash:
+            raise CalibrationError(
+                f"statistics of different networks do not merge: their hashes are {self.graph_hash} and "
+                f"{other.graph_hash}"
+            )
         for key, tensor in self._tensors.items():
-            tensor.merge(other[key])
+            tensor.merge(other._tensors[key])
+        for source, rows in self.samples.items():
+            rows.merge(other.samples[source])
         self.num_examples += other.num_examples
+        self.data_shapes = self.data_shapes or other.data_shapes
+        self.stream = None
 
     def extremes(self) -> Dict[str, Tuple[float, float]]:
-        return {key: (tensor.min, tensor.max) for key, tensor in self._tensors.items()}
+        return {key: (self[key].min, self[key].max) for key in self}
+
+    def save(self, path: str) -> None:
+        """Writes a file that `load` reads; a reader sees the old file or the whole new one. Not for views."""
+        from .statistics_file import save
+
+        save(self, path)
+
+    @classmethod
+    def load(cls, path: str) -> "Statistics":
+        """Reads a file of `save`. CalibrationError if it is none, FileNotFoundError if there is none."""
+        from .statistics_file import load
+
+        return load(path)

@@ -1,5 +1,7 @@
-// Counts values into bins for calibration; mxq/calib/histogram.py calls it and is its plain meaning.
+// What calibration finds in a tensor of (examples, channels, plane): mxq/calib/histogram.py calls this and is its plain
+// meaning.
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <mutex>
 #include <vector>
@@ -10,70 +12,129 @@
 namespace mxq {
 namespace {
 
-constexpr int64_t kBlock = 2048;  // values whose bins are found before they are counted: stays in the first-level cache
-constexpr int kTables = 4;        // neighbours are often equal; counting them in turn does not wait for the last store
+constexpr int kLanes = 32;      // running sums, in the same order on every processor
+constexpr int64_t kRun = 4096;  // values that are summed in float32
 
-struct Moments {
+struct Found {
   float lo, hi;
   double sum, squares;
 };
 
-// bin = trunc(x * inverse_width) - (x < 0) + num_bins, or 2 * num_bins for what lies outside, NaN included.
-MXQ_CLONES void find_bins(const float* x, int64_t n, float inverse_width, int32_t num_bins, int32_t* bins, Moments* m) {
-  const float limit = static_cast<float>(num_bins);
-  float lo = m->lo, hi = m->hi, sum = 0, squares = 0;
-#pragma omp simd reduction(min : lo) reduction(max : hi) reduction(+ : sum, squares)
-  for (int64_t i = 0; i < n; ++i) {
-    const float v = x[i], t = v * inverse_width;
-    const bool inside = t > -limit && t < limit;
-    const float safe = inside ? t : 0.f;
-    bins[i] = inside ? static_cast<int32_t>(safe) - (v < 0.f) + num_bins : 2 * num_bins;
-    lo = v < lo ? v : lo;
-    hi = v > hi ? v : hi;
-    sum += safe;
-    squares += safe * safe;
+double total(const float* lanes) {
+  double sum = 0;
+  for (int l = 0; l < kLanes; ++l) sum += lanes[l];
+  return sum;
+}
+
+MXQ_CLONES void measure_run(const float* x, int64_t n, Found* found) {
+  float lo[kLanes], hi[kLanes], sum[kLanes], squares[kLanes];
+  for (int l = 0; l < kLanes; ++l) {
+    lo[l] = found->lo;
+    hi[l] = found->hi;
+    sum[l] = squares[l] = 0.f;
   }
-  *m = {lo, hi, m->sum + sum, m->squares + squares};
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
+#pragma omp simd
+    for (int l = 0; l < kLanes; ++l) {
+      const float v = x[i + l];
+      lo[l] = v < lo[l] ? v : lo[l];
+      hi[l] = v > hi[l] ? v : hi[l];
+      sum[l] += v;
+      squares[l] += v * v;
+    }
+  }
+  for (int l = 0; i < n; ++i, ++l) {
+    const float v = x[i];
+    lo[l] = v < lo[l] ? v : lo[l];
+    hi[l] = v > hi[l] ? v : hi[l];
+    sum[l] += v;
+    squares[l] += v * v;
+  }
+  double run_sum = total(sum), run_squares = total(squares);
+  if (!std::isfinite(run_sum) || !std::isfinite(run_squares)) {  // too large for float32, or NaN
+    run_sum = run_squares = 0;
+    for (int64_t j = 0; j < n; ++j) {
+      run_sum += x[j];
+      run_squares += static_cast<double>(x[j]) * x[j];
+    }
+  }
+  *found = {*std::min_element(lo, lo + kLanes), *std::max_element(hi, hi + kLanes), found->sum + run_sum,
+            found->squares + run_squares};
+}
+
+constexpr int64_t kCounted = 16;  // values that are counted together: a line of the cache
+
+// Bins of n <= kCounted values; 2 * num_bins for what lies outside.
+inline void find_bins(const float* x, int64_t n, float inverse_width, int32_t num_bins, int32_t* bins) {
+  const float limit = static_cast<float>(num_bins);
+  for (int64_t i = 0; i < n; ++i) {
+    const float t = x[i] * inverse_width;
+    bins[i] = t > -limit && t < limit ? static_cast<int32_t>(t) - (x[i] < 0.f) + num_bins : 2 * num_bins;
+  }
 }
 
 }  // namespace
 }  // namespace mxq
 
-// Adds the values of x[0..n) to counts[0..2 * num_bins), whose middle is zero.
-//
-// moments: the sum and the sum of squares of the values inside, in units of the bin width (added to).
-// range: the smallest and the largest value (both are kept where they are more extreme already).
-// Returns how many values lie outside of all bins or are NaN; those are in no count and no sum.
-extern "C" int64_t mxq_histogram(const float* x, int64_t n, float inverse_width, int32_t num_bins, int64_t* counts,
-                                 double* moments, float* range) noexcept {
-  using mxq::kBlock;
-  using mxq::kTables;
-  std::mutex mutex;
-  int64_t outside = 0;
-  const int64_t blocks = (n + kBlock - 1) / kBlock;
-  mxq::parallel_for(blocks, kBlock * sizeof(float), [&](int64_t begin, int64_t end) {
-    const int64_t size = 2 * int64_t{num_bins} + 1;
-    std::vector<uint32_t> tables(kTables * size);  // no call has 2**32 values for one bin
-    int32_t bins[kBlock];
-    mxq::Moments m = {range[0], range[1], 0, 0};
-    for (int64_t block = begin; block < end; ++block) {
-      const int64_t start = block * kBlock, count = std::min(kBlock, n - start);
-      mxq::find_bins(x + start, count, inverse_width, num_bins, bins, &m);
-      int64_t i = 0;
-      for (; i + kTables <= count; i += kTables) {
-        for (int t = 0; t < kTables; ++t) ++tables[t * size + bins[i + t]];
+// Extremes and sums of each plane of x (examples, channels, plane). A sum that is not finite: a value is not.
+extern "C" void mxq_measure(const float* x, int64_t planes, int64_t plane, float* lo, float* hi, double* sums,
+                            double* squares) noexcept {
+  mxq::parallel_for(planes, plane * sizeof(float), [&](int64_t begin, int64_t end) {
+    for (int64_t p = begin; p < end; ++p) {
+      mxq::Found found = {x[p * plane], x[p * plane], 0, 0};
+      for (int64_t i = 0; i < plane; i += mxq::kRun) {
+        mxq::measure_run(x + p * plane + i, std::min(mxq::kRun, plane - i), &found);
       }
-      for (; i < count; ++i) ++tables[bins[i]];
+      lo[p] = found.lo;
+      hi[p] = found.hi;
+      sums[p] = found.sum;
+      squares[p] = found.squares;
+    }
+  });
+}
+
+// Counts a share of 1 / stride of each plane of x (examples, channels, plane), from a place that depends on the
+// channel: runs of kCounted values where a plane has room for two of them, else single ones.
+//
+// counts[0..2 * num_bins): all channels together; its middle is zero. Values must lie inside.
+// channel_counts (channels, 2 * channel_bins), zeros (channels): each channel with its own width; null: not wanted.
+extern "C" void mxq_count(const float* x, int64_t examples, int64_t channels, int64_t plane, int64_t stride,
+                          float inverse_width, int32_t num_bins, int64_t* counts, const float* channel_inverse_width,
+                          int32_t channel_bins, int64_t* channel_counts, int64_t* zeros) noexcept {
+  using mxq::kCounted;
+  std::mutex mutex;
+  const int64_t run = stride == 1 || plane >= 2 * kCounted * stride ? kCounted : 1;
+  mxq::parallel_for(channels, examples * ((plane + stride - 1) / stride) * 16, [&](int64_t begin, int64_t end) {
+    // Two tables: neighbours are often equal, and counting them in turn does not wait for the last store.
+    const int64_t size = 2 * int64_t{num_bins} + 1, own_size = 2 * int64_t{channel_bins} + 1;
+    std::vector<uint32_t> tables(2 * size), own(2 * own_size);  // no call has 2**32 values for one bin
+    int32_t bins[kCounted], own_bins[kCounted];
+    for (int64_t c = begin; c < end; ++c) {
+      const int64_t first = static_cast<uint32_t>(c * 2654435761u) % stride * run;
+      int64_t none = 0;
+      for (int64_t n = 0; n < examples; ++n) {
+        const float* row = x + (n * channels + c) * plane;
+        for (int64_t start = first; start < plane; start += run * stride) {
+          const int64_t here = std::min(run, plane - start);
+          const int64_t odd = here == 1 ? (start / stride) & 1 : 0;
+          mxq::find_bins(row + start, here, inverse_width, num_bins, bins);
+          for (int64_t i = 0; i < here; ++i) ++tables[((i + odd) & 1) * size + bins[i]];
+          if (!channel_counts) continue;
+          mxq::find_bins(row + start, here, channel_inverse_width[c], channel_bins, own_bins);
+          for (int64_t i = 0; i < here; ++i) {
+            ++own[((i + odd) & 1) * own_size + own_bins[i]];
+            none += row[start + i] == 0.f;
+          }
+        }
+      }
+      if (!channel_counts) continue;
+      int64_t* into = channel_counts + c * (own_size - 1);
+      for (int64_t b = 0; b < own_size - 1; ++b) into[b] += int64_t{own[b]} + own[own_size + b];
+      std::fill(own.begin(), own.end(), 0);
+      zeros[c] += none;
     }
     std::lock_guard<std::mutex> lock(mutex);
-    for (int t = 0; t < kTables; ++t) {
-      for (int64_t b = 0; b < size - 1; ++b) counts[b] += tables[t * size + b];
-      outside += tables[t * size + size - 1];
-    }
-    moments[0] += m.sum;
-    moments[1] += m.squares;
-    range[0] = std::min(range[0], m.lo);
-    range[1] = std::max(range[1], m.hi);
+    for (int64_t b = 0; b < size - 1; ++b) counts[b] += int64_t{tables[b]} + tables[size + b];
   });
-  return outside;
 }

@@ -1,0 +1,144 @@
+"""Extremes, sums and a small histogram of each channel of a tensor.
+
+They tell what the tensor's own histogram would be if its channels were scaled: nothing has to run again when channels
+are equalized.
+"""
+
+from typing import Dict
+
+import numpy as np
+
+from .bins import coarser, exponents, trimmed
+from .exact_sum import ExactSum
+from .histogram import ChannelCounts, Measured
+
+#: Bins of all channels together on each side of zero, and fewest and most for one.
+_TOGETHER, _FEWEST, _MOST = 1 << 16, 64, 2048
+#: With more channels a tensor has fewer bins for each.
+_MANY = 4096
+
+
+def bins_of(channels: int) -> int:
+    """Bins on each side of zero for one of so many channels, a power of two."""
+    if channels > _MANY:
+        return max(4, 1 << (_FEWEST * _MANY // channels).bit_length() - 1)
+    return min(max(_FEWEST, 1 << (_TOGETHER // channels).bit_length() - 1), _MOST)
+
+
+class Channels:
+    """What is known of the channels (axis 1) of a tensor.
+
+    Attributes:
+        min, max: float32 (C,).
+        exponents: int64 (C,), the bins of channel c are ``2.0 ** exponents[c]`` wide.
+        counts: int64 (C, 2 * bins) of sampled values, zero in the middle; zeros (C,): how many of them are exactly 0.
+        sums: ExactSum (2, C) of all values and of their squares.
+    """
+
+    def __init__(self, channels: int):
+        bins = bins_of(channels)
+        self.min = np.full(channels, np.inf, np.float32)
+        self.max = np.full(channels, -np.inf, np.float32)
+        self.exponents = exponents(np.zeros(channels), bins)
+        self.counts = np.zeros((channels, 2 * bins), np.int64)
+        self.zeros = np.zeros(channels, np.int64)
+        self.sums = ExactSum()
+
+    def __len__(self) -> int:
+        return len(self.min)
+
+    def add(self, found: Measured) -> ChannelCounts:
+        """Adds extremes and sums of a batch; returns where to count its values."""
+        np.minimum(self.min, found.min.min(axis=0), out=self.min)
+        np.maximum(self.max, found.max.max(axis=0), out=self.max)
+        self._grow(exponents(np.maximum(-self.min, self.max), self.counts.shape[1] // 2))
+        self.sums.add(np.stack([found.sums, found.squares], axis=1))
+        return ChannelCounts(np.ldexp(np.float32(1), -self.exponents), self.counts, self.zeros)
+
+    def merge(self, other: "Channels") -> None:
+        self._grow(other.exponents)
+        np.minimum(self.min, other.min, out=self.min)
+        np.maximum(self.max, other.max, out=self.max)
+        for doublings in np.unique(self.exponents - other.exponents):
+            rows = self.exponents - other.exponents == doublings
+            self.counts[rows] += coarser(other.counts[rows], doublings)
+        self.zeros += other.zeros
+        self.sums.merge(other.sums)
+
+    def _grow(self, wanted: np.ndarray) -> None:
+        wanted = np.maximum(wanted, self.exponents)
+        for doublings in np.unique(wanted - self.exponents):
+            if doublings:
+                rows = wanted - self.exponents == doublings
+                self.counts[rows] = coarser(self.counts[rows], doublings)
+        self.exponents = wanted
+
+    def histogram(self, scale: np.ndarray, num_bins: int):
+        """Histogram of the tensor with each channel multiplied by a positive factor.
+
+        Within its bin a value counts as evenly spread, but zeros as zeros.
+        """
+        bins = self.counts.shape[1] // 2
+        lo, hi = self.min * scale, self.max * scale
+        width = 2.0 ** float(exponents(np.asarray(max(-lo.min(), hi.max(), 0.0)), num_bins))
+        channel, index = np.nonzero(self.counts)
+        mass = self.counts[channel, index].astype(np.float64)
+        mass -= np.where(index == bins, self.zeros[channel], 0)
+        step = np.ldexp(scale, self.exponents)[channel]
+        begin = np.maximum((index - bins) * step, lo[channel]) / width
+        end = np.minimum((index - bins + 1) * step, hi[channel]) / width
+        counts = _spread(begin, np.maximum(begin, end), mass, num_bins)
+        counts[num_bins] += self.zeros.sum()
+        return trimmed(counts, width, float(lo.min()), float(hi.max()))
+
+    def arrays(self) -> Dict[str, np.ndarray]:
+        """Everything by name, to be stored."""
+        names = ("min", "max", "exponents", "counts", "zeros")
+        return {**{name: getattr(self, name) for name in names}, **stored_sum("sums", self.sums)}
+
+    @classmethod
+    def of(cls, arrays: Dict[str, np.ndarray]) -> "Channels":
+        """From what `arrays` gave."""
+        channels = cls(len(arrays["min"]))
+        for name, dtype in (("min", np.float32), ("max", np.float32), ("exponents", np.int64), ("zeros", np.int64)):
+            setattr(channels, name, arrays[name].astype(dtype))
+        if arrays["counts"].shape != channels.counts.shape:
+            raise ValueError(f"channel counts of shape {arrays['counts'].shape}, not {channels.counts.shape}")
+        channels.counts = arrays["counts"].astype(np.int64)
+        channels.sums = restored_sum("sums", arrays)
+        return channels
+
+
+def stored_sum(name: str, total: ExactSum) -> Dict[str, np.ndarray]:
+    keys = sorted(total.limbs)
+    return {
+        f"{name}_keys": np.array(keys, np.int64),
+        f"{name}_limbs": np.array([total.limbs[k] for k in keys], np.int64),
+    }
+
+
+def restored_sum(name: str, arrays: Dict[str, np.ndarray]) -> ExactSum:
+    limbs = arrays[f"{name}_limbs"].astype(np.int64)
+    return ExactSum({int(k): limb for k, limb in zip(arrays[f"{name}_keys"], limbs)})
+
+
+def _spread(begin: np.ndarray, end: np.ndarray, mass: np.ndarray, num_bins: int) -> np.ndarray:
+    """Counts in bins of width 1 around zero, of masses that are each evenly spread from `begin` to `end`."""
+    size = 2 * num_bins
+    first = np.clip(np.floor(begin).astype(np.int64) + num_bins, 0, size - 1)
+    last = np.clip(np.ceil(end).astype(np.int64) - 1 + num_bins, 0, size - 1)
+    inside = last <= first
+    counts = np.bincount(first[inside], mass[inside], size)
+    begin, end, mass = begin[~inside] + num_bins, end[~inside] + num_bins, mass[~inside]
+    if not mass.size:
+        return counts
+    # Below a point g lies the sum of density * (g - edge) over the edges before it, each an up or a down of the density.
+    edges = np.concatenate([begin, end])
+    density = mass / (end - begin)
+    jumps = np.concatenate([density, -density])
+    cell = np.clip(np.ceil(edges).astype(np.int64), 0, size)
+    slope = np.cumsum(np.bincount(cell, jumps, size + 1))
+    offset = np.cumsum(np.bincount(cell, jumps * edges, size + 1))
+    spread = np.diff(slope * np.arange(size + 1) - offset)
+    spread[spread < 1e-9 * mass.sum()] = 0  # what cancellation leaves
+    return counts + spread

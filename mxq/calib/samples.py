@@ -1,0 +1,233 @@
+"""Samples of what a layer multiplies by its weights: rows of patches of its input.
+
+A row's place in the image and whether it is kept follow from a hash of the example alone: of all rows that could be
+drawn those with the smallest hashes stay. So the sample is bounded, and the same whatever the order of the examples, in
+however many parts they come.
+"""
+
+import hashlib
+import zlib
+from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
+
+from ..errors import CalibrationError
+from .histogram import native_library
+
+#: Rows that can be drawn from one example, and rows that are kept.
+POSITIONS = 16
+ROWS = 2048
+
+
+class Layer(NamedTuple):
+    """A layer whose inputs are sampled. `stride`, `dilate`, `begin`, `end` are empty for fully connected layers."""
+
+    name: str
+    key: str
+    groups: int
+    kernel: Tuple[int, ...] = ()
+    stride: Tuple[int, ...] = ()
+    dilate: Tuple[int, ...] = ()
+    begin: Tuple[int, ...] = ()
+    end: Tuple[int, ...] = ()
+
+    @property
+    def source(self) -> str:
+        """Names the sample: layers that read the same patches share one."""
+        geometry = (self.kernel, self.stride, self.dilate, self.begin, self.end)
+        return f"{self.key} {'/'.join('x'.join(map(str, part)) for part in geometry)}" if self.kernel else self.key
+
+
+def example_hashes(arrays: Mapping[str, np.ndarray]) -> np.ndarray:
+    """uint64 per example, of the bytes of all its inputs."""
+    inputs = [np.ascontiguousarray(arrays[name]) for name in sorted(arrays)]
+    digests = []
+    for i in range(len(inputs[0])):
+        digest = hashlib.blake2b(digest_size=8)
+        for array in inputs:
+            digest.update(array[i].tobytes() if array.ndim == 1 else array[i])
+        digests.append(digest.digest())
+    return np.frombuffer(b"".join(digests), "<u8").astype(np.uint64)
+
+
+class Rows:
+    """The sample of one source.
+
+    Attributes:
+        shape: (channels, taps) of a row.
+    """
+
+    def __init__(self, layer: Layer, limit: int = ROWS):
+        self.layer = layer
+        self.limit = limit
+        self.shape: Optional[Tuple[int, int]] = None
+        self._seed = np.uint64(zlib.crc32(layer.source.encode()))
+        self._hashes: List[np.ndarray] = []
+        self._rows: List[np.ndarray] = []
+        self._worst = np.uint64(2**64 - 1)
+
+    def update(self, x: np.ndarray, examples: np.ndarray) -> None:
+        """Draws from a batch (N, C, spatial...), given the hashes of its examples."""
+        layer = self.layer
+        x = np.asarray(x, np.float32)
+        if layer.kernel:
+            spatial, two = x.shape[2:], 2 - len(layer.kernel)
+            padded = [n + b + e for n, b, e in zip(spatial, layer.begin, layer.end)]
+            outputs = [
+                (n - d * (k - 1) - 1) // s + 1
+                for n, k, s, d in zip(padded, layer.kernel, layer.stride, layer.dilate)
+            ]  # fmt: skip
+            draws = min(POSITIONS, int(np.prod(outputs)))
+        else:
+            draws = 1
+        with np.errstate(over="ignore"):
+            order = _mixed(examples[:, None] + (self._seed + np.arange(draws, dtype=np.uint64)) * _GOLDEN)
+        example, draw = np.nonzero(order <= self._worst)
+        if not example.size:
+            return
+        hashes = order[example, draw]
+        if layer.kernel:
+            chosen = _mixed(hashes)
+            where = np.zeros((len(example), 3), np.int64)
+            where[:, 0] = example
+            for axis, (n, stride, begin) in enumerate(zip(outputs, layer.stride, layer.begin)):
+                chosen, place = chosen // np.uint64(n), chosen % np.uint64(n)
+                where[:, 1 + two + axis] = place.astype(np.int64) * stride - begin
+            rows = _patches(x.reshape(*x.shape[:2], *(1,) * two, *spatial), where, layer)
+            shape = (x.shape[1], int(np.prod(layer.kernel)))
+        else:
+            rows, shape = to_bfloat16(x.reshape(len(x), -1)[example]), (x[0].size, 1)
+        self._append(hashes, rows, shape)
+
+    def merge(self, other: "Rows") -> None:
+        for hashes, rows in zip(other._hashes, other._rows):
+            self._append(hashes, rows, other.shape)
+
+    def _append(self, hashes: np.ndarray, rows: np.ndarray, shape: Tuple[int, int]) -> None:
+        if self.shape not in (None, shape):
+            raise CalibrationError(
+                f"the input of layer {self.layer.name!r} has {shape[0]} channels and had {self.shape[0]} before"
+            )
+        self.shape = shape
+        self._hashes.append(hashes)
+        self._rows.append(rows)
+        if sum(map(len, self._hashes)) >= 2 * self.limit:
+            self._compact()
+
+    def _compact(self) -> None:
+        """Leaves the rows with the smallest hashes, in their order."""
+        if not self._hashes:
+            return
+        hashes = np.concatenate(self._hashes)
+        best = np.argsort(hashes, kind="stable")[: self.limit]
+        if len(self._hashes) > 1 or not np.array_equal(best, np.arange(len(hashes))):
+            self._hashes, self._rows = [hashes[best]], [np.concatenate(self._rows)[best]]
+        if len(best) == self.limit:
+            self._worst = self._hashes[0][-1]
+
+    def rows(self, scale: Optional[np.ndarray] = None) -> np.ndarray:
+        """float32 (n, channels, taps), in an order that does not depend on how they were drawn.
+
+        Args:
+            scale: positive factor per channel.
+        """
+        if not self._hashes:
+            raise CalibrationError(f"no sample of the input of layer {self.layer.name!r}")
+        self._compact()
+        rows = from_bfloat16(self._rows[0]).reshape(-1, *self.shape)
+        if scale is not None:
+            # A fully connected layer reads a flattened tensor: several places a channel.
+            rows *= np.repeat(np.asarray(scale, np.float32), self.shape[0] // len(scale))[:, None]
+        return rows
+
+    def arrays(self) -> Dict[str, np.ndarray]:
+        """Everything by name, to be stored."""
+        if not self._hashes:
+            return {}
+        self._compact()
+        return {"hashes": self._hashes[0], "rows": self._rows[0], "shape": np.array(self.shape)}
+
+    @classmethod
+    def of(cls, layer: Layer, arrays: Mapping[str, np.ndarray]) -> "Rows":
+        """From what `arrays` gave."""
+        found = cls(layer)
+        if arrays:
+            found.shape = tuple(map(int, arrays["shape"]))
+            found._hashes, found._rows = [arrays["hashes"].astype(np.uint64)], [arrays["rows"].astype(np.uint16)]
+            if found._rows[0].shape != (len(found._hashes[0]), int(np.prod(found.shape))):
+                raise ValueError(f"a sample of shape {found._rows[0].shape}")
+            found._compact()
+        return found
+
+
+class Samples(Mapping):
+    """The samples of a network's layers, by `Layer.source`."""
+
+    def __init__(self, layers: Sequence[Layer] = ()):
+        self._rows: Dict[str, Rows] = {}
+        for layer in layers:
+            self._rows.setdefault(layer.source, Rows(layer))
+
+    def update(self, key: str, x: np.ndarray, examples: np.ndarray) -> None:
+        """Draws from a tensor, for every layer that reads it."""
+        for rows in self._rows.values():
+            if rows.layer.key == key:
+                rows.update(x, examples)
+
+    def __getitem__(self, source: str) -> Rows:
+        return self._rows[source]
+
+    def __iter__(self):
+        return iter(self._rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+
+def to_bfloat16(x: np.ndarray) -> np.ndarray:
+    """uint16: the upper halves of float32 numbers, rounded to nearest even."""
+    bits = np.ascontiguousarray(x, np.float32).view(np.uint32)
+    return ((bits + (0x7FFF + ((bits >> 16) & 1))) >> 16).astype(np.uint16)
+
+
+def from_bfloat16(x: np.ndarray) -> np.ndarray:
+    """float32 (a copy)."""
+    return (x.astype(np.uint32) << 16).view(np.float32)
+
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+
+
+def _mixed(x: np.ndarray) -> np.ndarray:
+    """The finalizer of SplitMix64 (Steele et al., 2014): every bit depends on every bit."""
+    with np.errstate(over="ignore"):
+        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        return x ^ (x >> np.uint64(31))
+
+
+def _patches(x: np.ndarray, where: np.ndarray, layer: Layer) -> np.ndarray:
+    """bfloat16 rows (n, C * taps) of x (N, C, height, width) from `where` (n, 3) on: example and first tap."""
+    two = (1,) * (2 - len(layer.kernel))
+    kernel, dilate, size = (
+        np.array(part, np.int64) for part in ((*two, *layer.kernel), (*two, *layer.dilate), x.shape[2:])
+    )
+    library = native_library()
+    if library is None:
+        return patches_in_numpy(x, where, kernel, dilate)
+    x, where = np.ascontiguousarray(x), np.ascontiguousarray(where)
+    rows = np.empty((len(where), x.shape[1] * int(kernel.prod())), np.uint16)
+    library.mxq_patches(
+        x.ctypes.data, x.shape[1], *(a.ctypes.data for a in (size, kernel, dilate, where)), len(where), rows.ctypes.data
+    )  # fmt: skip
+    return rows
+
+
+def patches_in_numpy(x: np.ndarray, where: np.ndarray, kernel: np.ndarray, dilate: np.ndarray) -> np.ndarray:
+    """The meaning of the native library's mxq_patches."""
+    y = where[:, 1, None, None] + (np.arange(kernel[0]) * dilate[0])[:, None]
+    z = where[:, 2, None, None] + np.arange(kernel[1]) * dilate[1]
+    inside = (y >= 0) & (y < x.shape[2]) & (z >= 0) & (z < x.shape[3])
+    y, z = np.where(inside, y, 0), np.where(inside, z, 0)
+    taps = np.where(inside[..., None], x[where[:, 0, None, None], :, y, z], 0)  # (n, taps..., C)
+    return to_bfloat16(np.moveaxis(taps, -1, 1).reshape(len(where), -1))
