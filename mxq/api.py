@@ -12,6 +12,7 @@ from .calib import batches
 from .calib.choose import check_mode
 from .calib.collect import SUB_BATCH
 from .calib.data import of_integers
+from .calib.statistics import Statistics
 from .calib.table import CalibTable, tensor_key
 from .calibrate import calibrate
 from .checks import Findings
@@ -60,6 +61,7 @@ class Options(NamedTuple):
     calib_mode: str = "mse"
     num_calib_examples: Optional[int] = None
     calib_table: Optional[CalibTable] = None
+    statistics: Optional[Statistics] = None
     quantized_dtype: str = "auto"
     quantize_mode: str = "smart"
     quantize_granularity: Union[str, Mapping[str, str]] = "channel-wise"
@@ -109,6 +111,8 @@ def quantize_model(sym, params, calib_data=None, **options) -> QuantizedModel:
             'percentile', 'minmax' (also 'naive'), or 'none': ranges are found at run time, which is slower.
         num_calib_examples: use exactly so many examples; all by default.
         calib_table: a CalibTable or the path of a saved one, instead of calibration.
+        statistics: what mxq.collect_statistics returned, or the path of its file, instead of `calib_data`: any
+            `calib_mode` without running the network.
         quantized_dtype: 'auto' (uint8 for tensors without negative values, else int8), 'int8' or 'uint8'.
         quantize_mode: 'smart' (int8 where it pays) or 'full' (wherever an operator has an int8 form).
         quantize_granularity: scales of weights: 'channel-wise' or 'tensor-wise'; by operator with a dict such as
@@ -193,6 +197,10 @@ def quantize_graph(graph: Graph, calib_data, options: Options) -> QuantizedModel
     """The data flow on a Graph; see quantize_model."""
     if isinstance(options.calib_table, (str, os.PathLike)):
         options = options._replace(calib_table=CalibTable.load(options.calib_table))
+    if isinstance(options.statistics, (str, os.PathLike)):
+        options = options._replace(statistics=Statistics.load(options.statistics))
+    if options.statistics is not None and calib_data is not None and options.metric is None:
+        raise ConfigError("both calib_data and statistics are given: statistics stand for data that were seen already")
     if options.calib_mode not in (None, "none"):
         check_mode(options.calib_mode)
     accuracy.check(options, calib_data)
@@ -339,7 +347,9 @@ def _data_names(graph: Graph, options: Options) -> List[str]:
 
 def _examples(calib_data, data_names: List[str], options: Options) -> Tuple[Optional[Iterable], Dict]:
     """Calibration batches, and the shapes of the inputs as far as they are known."""
-    examples, shapes = None, dict(options.calib_table.data_shapes if options.calib_table is not None else {})
+    examples, shapes = None, {}
+    for known in (options.statistics, options.calib_table):
+        shapes.update({} if known is None else known.data_shapes)
     shapes.update(options.data_shapes or {})
     if calib_data is not None:
         found = batches(

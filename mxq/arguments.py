@@ -4,6 +4,7 @@ from typing import Any, Callable, Dict, Iterable, Mapping, Optional, Sequence
 
 import numpy as np
 
+from .calib.statistics import Statistics
 from .calib.table import CalibTable
 from .errors import ConfigError, GraphError, nearest
 from .graph import Graph
@@ -129,6 +130,11 @@ def _table(name: str, value: Any) -> None:
         raise ConfigError(f"{name} is a {type(value).__name__}: give a CalibTable or the path of a saved one")
 
 
+def _statistics(name: str, value: Any) -> None:
+    if value is not None and not isinstance(value, Statistics):
+        raise ConfigError(f"{name} is a {type(value).__name__}: give Statistics or the path of a saved file")
+
+
 def _context(name: str, value: Any) -> None:
     import mxnet as mx
 
@@ -152,5 +158,6 @@ _CHECKS: Dict[str, Callable[[str, Any], None]] = {
     "label_names": _names,
     "data_shapes": _shapes,
     "calib_table": _table,
+    "statistics": _statistics,
     "ctx": _context,
 }

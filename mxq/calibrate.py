@@ -1,28 +1,24 @@
 """From a plan and data to everything that conversion needs to know: ranges, means, moments, an equalized network."""
 
-import itertools
 import logging
-from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Dict, List, Mapping, NamedTuple, Optional
 
 import numpy as np
 
 from .calib import choose, collect
-from .calib.data import Batch
-from .calib.second_moments import MAX_WEIGHTS, Layer, SecondMoments
+from .calib.samples import Layer
+from .calib.second_moments import SecondMoments
 from .calib.statistics import Statistics
 from .calib.table import CalibTable, graph_hash, tensor_key
-from .errors import ConfigError
+from .errors import CalibrationError, ConfigError
 from .graph import Graph
 from .ops import COMPUTE
 from .ops.weighted import geometry_of
 from .passes.annotate import quantized_values, units
-from .passes.equalize import channel_factors, equalize
+from .passes.equalize import channel_factors, channel_scales, equalize
 from .passes.insert_qdq import FINE_STEPS, finer_readers
 
 _log = logging.getLogger(__name__)
-
-#: Examples that decide how channels are equalized. They are kept until calibration proper sees them again.
-EQUALIZE_EXAMPLES = 32
 
 
 class Calibration(NamedTuple):
@@ -32,7 +28,7 @@ class Calibration(NamedTuple):
         floats, annotated: the plan's graphs, equalized.
         table: ranges, means and factors; the part that can be saved.
         moments: layer -> second moments of its inputs.
-        statistics: of every tensor of the table; None where a table was given and no data.
+        statistics: of the tensors of `floats`; None where a table was given and nothing else.
     """
 
     floats: Graph
@@ -43,47 +39,49 @@ class Calibration(NamedTuple):
 
 
 def calibrate(plan, options) -> Calibration:
-    """Runs the float network over the plan's examples, or takes the table that there is.
+    """Runs the float network over the plan's examples, or takes the statistics or the table that there are.
+
+    The network runs once, as it is: what equalizing its channels does to the statistics follows from those per channel.
 
     Args:
         plan: mxq.api.Plan.
         options: mxq.api.Options.
     """
-    floats, annotated, examples = plan.floats, plan.annotated, plan.examples
-    table = options.calib_table
+    floats, annotated = plan.floats, plan.annotated
+    table, statistics = options.calib_table, options.statistics
+    adaptive = options.weight_rounding == "adaptive"
+    layers = sampled_layers(annotated) if adaptive else []
     if table is not None:
         table.check(floats)
-        if examples is None and options.weight_rounding == "adaptive":
-            _log.warning(
-                "a calibration table alone: weights are rounded to nearest; give calib_data too for "
-                "weight_rounding='adaptive', or say weight_rounding='nearest'"
-            )
-    elif examples is None:
+    elif plan.examples is None and statistics is None:
         raise ConfigError(
-            f"calib_mode={options.calib_mode!r} needs calib_data; give some, a calib_table, or calib_mode='none'"
+            f"calib_mode={options.calib_mode!r} needs calib_data; give some, statistics, a calib_table, or "
+            "calib_mode='none'"
         )
+    if statistics is not None:
+        check_statistics(statistics, floats, plan.tensors)
+    elif plan.examples is not None and (table is None or adaptive):
+        statistics = collect_for(floats, plan.tensors, plan.examples, options, layers=layers)
     factors = table.channel_factors if table is not None else {}
     if table is None and options.equalize:
-        first, examples = _first(examples, EQUALIZE_EXAMPLES, whole=options.sub_batch is None)
-        factors = channel_factors(floats, _channel_max(floats, plan.tensors, first, options))
+        factors = channel_factors(floats, _channel_max(statistics, plan.tensors))
+    scales = channel_scales(floats, factors) if factors else {}
     if factors:
         floats, annotated = equalize(floats, factors), equalize(annotated, factors)
-    moments = SecondMoments(_layers(annotated) if options.weight_rounding == "adaptive" else [])
-    statistics = None
-    if examples is not None and (table is None or options.weight_rounding == "adaptive"):
-        statistics = _collect(floats, plan.tensors, examples, options, observers=[moments])
+    moments = SecondMoments(layers, {} if statistics is None else statistics.samples, scales)
+    _say_what_is_rounded_to_nearest(layers, moments)
+    if statistics is not None:
+        statistics = statistics.scaled(scales)
     if table is None:
         table = choose(
             statistics,
             options.calib_mode,
-            graph_hash=graph_hash(plan.floats),
+            keys=plan.tensors,
+            graph_hash=statistics.graph_hash,
             dtype=options.quantized_dtype,
             fine_steps=_fine_steps(annotated, plan, options),
         )
-        table = table.extended(
-            channel_factors=factors,
-            data_shapes={n.name: floats.shapes[n.name, 0] for n in floats.inputs if (n.name, 0) in floats.shapes},
-        )
+        table = table.extended(channel_factors=factors, data_shapes=input_shapes(floats))
     return Calibration(floats, annotated, table, moments, statistics)
 
 
@@ -93,66 +91,81 @@ def _fine_steps(annotated: Graph, plan, options) -> Dict[str, int]:
     return {tensor_key(v): steps for v in quantized_values(annotated) if (id(v.node), v.index) in finer}
 
 
-def _collect(floats: Graph, tensors: Mapping, examples: Iterable, options, observers: List):
+def collect_for(floats: Graph, tensors: Mapping, examples, options, *, layers: List[Layer], **resuming) -> Statistics:
+    """Statistics of a float graph that say what they are of.
+
+    Args:
+        tensors: tensor key -> value.
+        resuming: see mxq.calib.collect.
+    """
     by_name = {n.name: n for n in floats.nodes}
-    return collect(
+    statistics = collect(
         floats,
         {key: by_name[value.node.name].out(value.index) for key, value in tensors.items()},
         examples,
+        layers=layers,
         ctx=options.ctx,
         progress=options.progress,
         num_examples=options.num_calib_examples,
         sub_batch=options.sub_batch,
-        observers=observers,
+        **resuming,
     )
+    statistics.graph_hash, statistics.data_shapes = graph_hash(floats), input_shapes(floats)
+    return statistics
 
 
-def _first(examples: Iterable, enough: int, *, whole: bool) -> Tuple[List[Batch], Iterable[Batch]]:
-    """The first `enough` examples (`whole`: the batches that hold them), and an iterable of all batches."""
-    kept: List[Batch] = []
-    missing = enough
-    examples = iter(examples)
-    for batch in examples:
-        kept.append(batch)
-        missing -= batch.n_valid
-        if missing <= 0:
-            break
-    first = list(kept)
-    if missing < 0 and not whole:  # the same examples, however they come in batches
-        n = kept[-1].n_valid + missing
-        first[-1] = Batch({name: array[:n] for name, array in kept[-1].arrays.items()}, n)
-    return first, itertools.chain(kept, examples)
+def check_statistics(statistics: Statistics, floats: Graph, tensors: Mapping) -> None:
+    """Raises CalibrationError unless the statistics are of this network and of all these tensors."""
+    again = "collect them with mxq.collect_statistics from the same symbol, parameters and preprocessing options"
+    found = graph_hash(floats)
+    if found != statistics.graph_hash:
+        raise CalibrationError(
+            f"the statistics are of another network: its hash is {statistics.graph_hash or 'unknown'}, "
+            f"this network's is {found}; {again}"
+        )
+    missing = [key for key in tensors if key not in statistics]
+    if missing:
+        raise CalibrationError(
+            f"the statistics lack {len(missing)} of the tensors that become integers with these options: "
+            f"{', '.join(missing[:3])}{', ...' if len(missing) > 3 else ''}; {again}"
+        )
+    if not statistics.num_examples:
+        raise CalibrationError(f"the statistics are of no example; {again}")
 
 
-def _channel_max(floats: Graph, tensors: Mapping, examples: List, options) -> Dict[str, np.ndarray]:
-    found: Dict[str, np.ndarray] = {}
-    changing = set()  # tensors whose axis 1 is no channel: its size depends on the batch
-
-    def observe(key: str, array: np.ndarray) -> None:
-        if array.ndim > 1 and array.size:
-            largest = np.abs(array).reshape(*array.shape[:2], -1).max(axis=(0, 2))
-            if key in found and found[key].shape != largest.shape:
-                changing.add(key)
-            else:
-                found[key] = np.maximum(found[key], largest) if key in found else largest
-
-    _collect(floats, tensors, examples, options._replace(progress=False), observers=[observe])
-    return {key: largest for key, largest in found.items() if key not in changing}
+def input_shapes(floats: Graph) -> Dict[str, tuple]:
+    return {n.name: floats.shapes[n.name, 0] for n in floats.inputs if (n.name, 0) in floats.shapes}
 
 
-def _layers(annotated: Graph) -> List[Layer]:
+def _channel_max(statistics: Statistics, tensors: Mapping) -> Dict[str, np.ndarray]:
+    found = {key: statistics[key].channel_peak(statistics.num_examples) for key in tensors}
+    return {key: largest for key, largest in found.items() if largest is not None}
+
+
+def _say_what_is_rounded_to_nearest(layers: List[Layer], moments: Mapping) -> None:
+    missing = [layer.name for layer in layers if layer.name not in moments]
+    if missing:
+        _log.warning(
+            "no samples of the inputs of %d layers (%s): their weights are rounded to nearest; give calib_data or "
+            "statistics beside a calibration table for weight_rounding='adaptive', or say weight_rounding='nearest'",
+            len(missing),
+            ", ".join(missing[:3]),
+        )
+
+
+def sampled_layers(annotated: Graph) -> List[Layer]:
     """The layers whose weights can be rounded together."""
     found = []
     for unit in units(annotated):
         if unit.kind != COMPUTE:
             continue
-        head, weight = unit.head, annotated.param_of(unit.head.inputs[1])
-        if int(np.prod(weight.shape[1:])) > MAX_WEIGHTS or not head.get("flatten", True):
+        head = unit.head
+        if not head.get("flatten", True):
             continue
         key = tensor_key(unit.inputs[0])
         if head.op == "FullyConnected":
             found.append(Layer(head.name, key, 1))
         else:
-            geometry = geometry_of(unit)
-            found.append(Layer(head.name, key, int(head.get("num_group", 1)), tuple(weight.shape[2:]), *geometry))
+            geometry, kernel = geometry_of(unit), annotated.param_of(head.inputs[1]).shape[2:]
+            found.append(Layer(head.name, key, int(head.get("num_group", 1)), tuple(kernel), *geometry))
     return found

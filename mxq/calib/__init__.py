@@ -1,5 +1,6 @@
 """Calibration: data -> statistics per tensor -> thresholds -> table of ranges."""
 
+from .bins import Histogram
 from .choose import MODES, choose
 from .collect import collect
 from .data import Batch, batches
@@ -9,6 +10,7 @@ from .table import CalibTable, graph_hash, tensor_key
 __all__ = [
     "Batch",
     "CalibTable",
+    "Histogram",
     "MODES",
     "Statistics",
     "TensorStatistics",

@@ -1,4 +1,4 @@
-"""Histograms whose bins are powers of two wide: they grow by merging whole bins, so parts add up to the whole exactly."""
+"""Histograms whose bins are powers of two wide: they grow by merging whole bins, so parts add up exactly."""
 
 import math
 from typing import NamedTuple

@@ -4,7 +4,7 @@ They tell what the tensor's own histogram would be if its channels were scaled: 
 are equalized.
 """
 
-from typing import Dict
+from typing import Dict, Optional
 
 import numpy as np
 
@@ -16,6 +16,10 @@ from .histogram import ChannelCounts, Measured
 _TOGETHER, _FEWEST, _MOST = 1 << 16, 64, 2048
 #: With more channels a tensor has fewer bins for each.
 _MANY = 4096
+#: Examples fall into so many parts by their hashes.
+PARTS = 64
+#: The typical peak is the largest of so many examples: fewer leave too much out, of many it is that of a rare one.
+TYPICAL = 32
 
 
 def bins_of(channels: int) -> int:
@@ -32,6 +36,7 @@ class Channels:
         min, max: float32 (C,).
         exponents: int64 (C,), the bins of channel c are ``2.0 ** exponents[c]`` wide.
         counts: int64 (C, 2 * bins) of sampled values, zero in the middle; zeros (C,): how many of them are exactly 0.
+        peaks: float32 (PARTS, C), the largest magnitude in each part of the examples.
         sums: ExactSum (2, C) of all values and of their squares.
     """
 
@@ -42,13 +47,21 @@ class Channels:
         self.exponents = exponents(np.zeros(channels), bins)
         self.counts = np.zeros((channels, 2 * bins), np.int64)
         self.zeros = np.zeros(channels, np.int64)
+        self.peaks = np.zeros((PARTS, channels), np.float32)
         self.sums = ExactSum()
 
     def __len__(self) -> int:
         return len(self.min)
 
-    def add(self, found: Measured) -> ChannelCounts:
-        """Adds extremes and sums of a batch; returns where to count its values."""
+    def add(self, found: Measured, examples: Optional[np.ndarray]) -> ChannelCounts:
+        """Adds extremes and sums of a batch; returns where to count its values.
+
+        Args:
+            examples: hashes of the batch's examples (uint64), where the first axis is that of examples.
+        """
+        parts = np.zeros(len(found.min), np.int64) if examples is None else examples % np.uint64(PARTS)
+        for part, peak in zip(parts.astype(np.int64), np.maximum(-found.min, found.max)):
+            np.maximum(self.peaks[part], peak, out=self.peaks[part])
         np.minimum(self.min, found.min.min(axis=0), out=self.min)
         np.maximum(self.max, found.max.max(axis=0), out=self.max)
         self._grow(exponents(np.maximum(-self.min, self.max), self.counts.shape[1] // 2))
@@ -63,6 +76,7 @@ class Channels:
             rows = self.exponents - other.exponents == doublings
             self.counts[rows] += coarser(other.counts[rows], doublings)
         self.zeros += other.zeros
+        np.maximum(self.peaks, other.peaks, out=self.peaks)
         self.sums.merge(other.sums)
 
     def _grow(self, wanted: np.ndarray) -> None:
@@ -72,6 +86,12 @@ class Channels:
                 rows = wanted - self.exponents == doublings
                 self.counts[rows] = coarser(self.counts[rows], doublings)
         self.exponents = wanted
+
+    def typical_peak(self, num_examples: int) -> np.ndarray:
+        """Largest magnitude per channel among TYPICAL examples, on average over parts of that size; float64 (C,)."""
+        together = min(max(PARTS * TYPICAL // max(num_examples, 1), 1), PARTS)
+        groups = self.peaks[: PARTS // together * together].reshape(-1, together, len(self))
+        return groups.max(axis=1).mean(axis=0, dtype=np.float64)
 
     def histogram(self, scale: np.ndarray, num_bins: int):
         """Histogram of the tensor with each channel multiplied by a positive factor.
@@ -93,15 +113,15 @@ class Channels:
 
     def arrays(self) -> Dict[str, np.ndarray]:
         """Everything by name, to be stored."""
-        names = ("min", "max", "exponents", "counts", "zeros")
+        names = ("min", "max", "exponents", "counts", "zeros", "peaks")
         return {**{name: getattr(self, name) for name in names}, **stored_sum("sums", self.sums)}
 
     @classmethod
     def of(cls, arrays: Dict[str, np.ndarray]) -> "Channels":
         """From what `arrays` gave."""
         channels = cls(len(arrays["min"]))
-        for name, dtype in (("min", np.float32), ("max", np.float32), ("exponents", np.int64), ("zeros", np.int64)):
-            setattr(channels, name, arrays[name].astype(dtype))
+        for name in ("min", "max", "peaks", "exponents", "zeros"):
+            setattr(channels, name, arrays[name].astype(getattr(channels, name).dtype))
         if arrays["counts"].shape != channels.counts.shape:
             raise ValueError(f"channel counts of shape {arrays['counts'].shape}, not {channels.counts.shape}")
         channels.counts = arrays["counts"].astype(np.int64)
@@ -132,7 +152,7 @@ def _spread(begin: np.ndarray, end: np.ndarray, mass: np.ndarray, num_bins: int)
     begin, end, mass = begin[~inside] + num_bins, end[~inside] + num_bins, mass[~inside]
     if not mass.size:
         return counts
-    # Below a point g lies the sum of density * (g - edge) over the edges before it, each an up or a down of the density.
+    # Below a point g lies the sum of density * (g - edge) over the edges before it, each a step of the density.
     edges = np.concatenate([begin, end])
     density = mass / (end - begin)
     jumps = np.concatenate([density, -density])

@@ -1,7 +1,7 @@
 """From statistics to a calibration table."""
 
 import inspect
-from typing import Callable, Dict, Mapping, Union
+from typing import Callable, Dict, Iterable, Mapping, Union
 
 from ..errors import CalibrationError, ConfigError, nearest
 from . import thresholds
@@ -35,6 +35,7 @@ def choose(
     statistics: Statistics,
     mode: str,
     *,
+    keys: Iterable[str] = None,
     graph_hash: str = "",
     dtype: Union[str, Mapping[str, str]] = "auto",
     fine_steps: Mapping[str, int] = None,
@@ -51,6 +52,7 @@ def choose(
     Args:
         statistics: what `collect` returns.
         mode: a key of MODES; 'naive' is 'minmax'.
+        keys: the tensors; all of the statistics by default.
         graph_hash: of the calibrated graph, for the table.
         dtype: what the tensors become: 'int8' (symmetric), 'uint8' (affine, contains 0), or 'auto': uint8 where no
             value is negative. One for all, or by tensor key (those not named: 'auto').
@@ -68,7 +70,8 @@ def choose(
         if option not in known:
             raise ConfigError(f"mode {name!r} has no option {option!r}; it has {', '.join(known) or 'none'}")
     ranges = {}
-    for key, tensor in statistics.items():
+    tensors = {key: statistics[key] for key in (statistics if keys is None else keys)}
+    for key, tensor in tensors.items():
         try:
             histogram = tensor.histogram()
         except CalibrationError as error:
@@ -85,5 +88,6 @@ def choose(
             ranges[key] = FINE_MARGIN * lo, FINE_MARGIN * hi
         else:
             ranges[key] = MODES[name](histogram, kind, **options)
-    means = {key: tensor.channel_mean for key, tensor in statistics.items() if tensor.channel_mean is not None}
+    means = {key: tensor.channel_mean for key, tensor in tensors.items()}
+    means = {key: mean for key, mean in means.items() if mean is not None}
     return CalibTable(ranges, name, graph_hash, statistics.num_examples, channel_means=means)

@@ -74,14 +74,14 @@ def collect(
     if statistics is None:
         statistics = Statistics(keys, layers=layers, num_bins=num_bins)
         for key, array in network.constants.items():
-            _update(statistics, key, array, "as a parameter")
+            _update(statistics, key, array, None, "as a parameter")
     saved = time.monotonic()
     with Progress(num_examples, "calibrating", show=progress) as bar:
         bar.step(statistics.num_examples)
-        for arrays, hashes, stream in _parts(data_batches, sub_batch, statistics):
+        for arrays, hashes, stream in _parts(data_batches, sub_batch, statistics.num_examples, statistics.stream):
             first, n = statistics.num_examples, len(hashes)
             for key, array in network.run(arrays, n, sub_batch or n):
-                _update(statistics, key, array, f"in calibration examples {first} to {first + n - 1}")
+                _update(statistics, key, array, hashes, f"in calibration examples {first} to {first + n - 1}")
                 statistics.samples.update(key, array, hashes)
             statistics.num_examples += n
             statistics.stream = stream
@@ -94,26 +94,26 @@ def collect(
     return statistics
 
 
-def _update(statistics: Statistics, key: str, array: np.ndarray, where: str) -> None:
+def _update(statistics: Statistics, key: str, array: np.ndarray, examples: Optional[np.ndarray], where: str) -> None:
     try:
-        statistics[key].update(array)
+        statistics[key].update(array, examples)
     except CalibrationError as error:
         raise CalibrationError(f"tensor {key!r} {where}: {error}; exclude its operator or look at the data") from None
 
 
-def _parts(data_batches: Iterable, size: Optional[int], done: Statistics) -> Iterator[Part]:
-    """Examples in parts of `size`, however they come in batches, without those that were seen already."""
+def _parts(data_batches: Iterable, size: Optional[int], skip: int, skipped: Optional[str]) -> Iterator[Part]:
+    """Examples in parts of `size`, however they come in batches; the first `skip` (of stream `skipped`) left out."""
     stream, seen = "", 0
     waiting: List[Part] = []  # of fewer than `size` examples together
     for batch in data_batches:
         arrays = {name: _numpy(array) for name, array in batch.arrays.items()}
         hashes = example_hashes(arrays)
         start = 0
-        if seen < done.num_examples:  # only to see that it is the same data
-            start = min(done.num_examples - seen, len(hashes))
+        if seen < skip:  # only to see that it is the same data
+            start = min(skip - seen, len(hashes))
             stream = _stream(stream, hashes[:start])
             seen += start
-            if seen == done.num_examples and stream != done.stream:
+            if seen == skip and stream != skipped:
                 raise CalibrationError(
                     f"the first {seen} examples are not those that the interrupted run has seen, in the same order; "
                     "give the same data, or start again with resume=False"
@@ -131,9 +131,9 @@ def _parts(data_batches: Iterable, size: Optional[int], done: Statistics) -> Ite
                 yield _joined(waiting)
                 waiting = []
             start = stop
-    if seen < done.num_examples:
+    if seen < skip:
         raise CalibrationError(
-            f"the data holds {seen} examples, and the interrupted run has seen {done.num_examples}; give the same data, "
+            f"the data holds {seen} examples, and the interrupted run has seen {skip}; give the same data, "
             "or start again with resume=False"
         )
     if waiting:

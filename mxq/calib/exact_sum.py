@@ -7,8 +7,8 @@
 >>> total.value()
 array([1.])
 
-A number is cut into limbs of 32 bits, each a multiple of ``2**(32 * k)``, and limbs of equal k are added as int64: exact
-for up to two thousand million numbers.
+A number is cut into limbs of 32 bits, each a multiple of ``2**(32 * k)``, and limbs of equal k are added as int64. That
+is exact for up to two thousand million numbers.
 """
 
 from typing import Dict

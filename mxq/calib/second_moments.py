@@ -3,7 +3,7 @@
 For a layer with K weights per output, ``H = sum x x^T`` over sampled rows x of length K.
 """
 
-from typing import Dict, Mapping, Optional, Sequence
+from typing import Dict, Mapping, Sequence
 
 import numpy as np
 

@@ -8,8 +8,8 @@
 (4, -7.0, 1.5, 1.0)
 
 The bin width is a power of two, the same function of the largest magnitude whatever the order of the data: scaling by
-it is exact in float32 and growing merges whole bins. Sums are added as integers. So parts merge to exactly what one pass
-over the whole gives, bit for bit, as long as the network computes the same values for an example.
+it is exact in float32 and growing merges whole bins. Sums are added as integers. So parts merge to what one pass over
+the whole gives, bit for bit, as long as the network computes the same values for an example.
 """
 
 from typing import Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
@@ -59,8 +59,12 @@ class TensorStatistics:
     def width(self) -> float:
         return 2.0**self._exponent
 
-    def update(self, array: np.ndarray) -> None:
-        """Adds values (any shape; axis 0 is the batch). Raises CalibrationError for NaN or infinity, and adds nothing."""
+    def update(self, array: np.ndarray, examples: np.ndarray = None) -> None:
+        """Adds values of any shape. Raises CalibrationError for NaN or infinity, and then adds nothing.
+
+        Args:
+            examples: hashes of the examples (see mxq.calib.samples.example_hashes), if axis 0 is that of examples.
+        """
         x = np.ascontiguousarray(array, np.float32)
         if not x.size:
             return
@@ -78,7 +82,7 @@ class TensorStatistics:
         if self._channels is None:
             self._sums.add(np.stack([found.sums.reshape(-1), found.squares.reshape(-1)], axis=1))
         else:
-            where = self._channels.add(found)
+            where = self._channels.add(found, examples if examples is not None and len(examples) == len(x) else None)
         stride = max(1, min(x[0].size // COUNTED, x.shape[2] // _COUNTED_OF_CHANNEL)) if array.ndim > 1 else 1
         count(x, stride, 1 / self.width, self._counts, where)
 
@@ -134,6 +138,10 @@ class TensorStatistics:
         if self._channels is None:
             return None
         return np.maximum(-self._channels.min, self._channels.max).astype(np.float64) * self._factors()
+
+    def channel_peak(self, num_examples: int) -> Optional[np.ndarray]:
+        """Largest magnitude per channel among a few dozen examples, float64; None as for channel_mean."""
+        return None if self._channels is None else self._channels.typical_peak(num_examples) * self._factors()
 
     def histogram(self) -> Histogram:
         """The bins from the smallest to the largest value. Raises CalibrationError if there is no data.

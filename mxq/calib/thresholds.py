@@ -16,7 +16,7 @@ import numpy as np
 
 from ..errors import ConfigError
 from ..qmath import LEVELS, QMAX, QMIN, range_to_qparams
-from .statistics import Histogram
+from .bins import Histogram
 
 Range = Tuple[float, float]
 
@@ -216,7 +216,7 @@ def _without_spike(counts: np.ndarray, zero: int) -> np.ndarray:
 def _around_zero(histogram: Histogram) -> Tuple[np.ndarray, int]:
     """Counts of bins that reach from below zero (if there are any) to above it, and the index of the bin from 0 up."""
     first, stop = min(histogram.first, 0), max(histogram.first + len(histogram.counts), 1)
-    counts = np.zeros(stop - first, np.int64)
+    counts = np.zeros(stop - first, histogram.counts.dtype)
     counts[histogram.first - first :][: len(histogram.counts)] = histogram.counts
     return counts, -first
 
@@ -224,7 +224,7 @@ def _around_zero(histogram: Histogram) -> Tuple[np.ndarray, int]:
 def _magnitudes(histogram: Histogram) -> Histogram:
     """The histogram of absolute values."""
     counts, middle = _around_zero(histogram)
-    folded = np.zeros(max(middle, len(counts) - middle), np.int64)
+    folded = np.zeros(max(middle, len(counts) - middle), counts.dtype)
     folded[: len(counts) - middle] += counts[middle:]
     folded[:middle] += counts[:middle][::-1]
     absmax = max(-histogram.min, histogram.max)

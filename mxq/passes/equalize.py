@@ -106,6 +106,33 @@ def equalize(graph: Graph, factors: Mapping[str, np.ndarray]) -> Graph:
     return graph
 
 
+def channel_scales(graph: Graph, factors: Mapping[str, np.ndarray]) -> Dict[str, np.ndarray]:
+    """What `equalize` multiplies the values of tensors by: tensor key -> float64 per channel (axis 1).
+
+    Args:
+        graph: the graph before it is equalized.
+        factors: see equalize.
+    """
+    uses = graph.uses()
+    scales: Dict[str, np.ndarray] = {}
+
+    def follow(value: Value, scale: np.ndarray, offset: int) -> None:
+        key = tensor_key(value)
+        channels = graph.shapes[value.node.name, value.index][1]
+        scales.setdefault(key, np.ones(channels))[offset : offset + len(scale)] *= scale
+        for node in {id(use.node): use.node for use in uses.get((id(value.node), value.index), [])}.values():
+            if _is_layer(node, graph):
+                continue
+            positions = int(np.prod(graph.shapes[value.node.name, value.index][2:])) if node.op == "Flatten" else 1
+            before = _channels_before(graph, node, value) if node.op == "Concat" else 0
+            follow(node.out(), np.repeat(scale, positions), (offset + before) * positions)
+
+    for layer in graph.nodes:
+        if layer.name in factors:
+            follow(layer.out(), 1 / np.asarray(factors[layer.name], np.float64), 0)
+    return scales
+
+
 def _is_layer(node: Node, graph: Graph) -> bool:
     spec = lookup(node)
     return (

@@ -55,8 +55,7 @@ def quantize_params(
             shift = None
             if mean is not None and _has_channels(graph, unit):
                 shift = functools.partial(_mean_shift, graph, unit, np.asarray(mean, np.float64))
-            moment = (moments or {}).get(unit.name)
-            _quantize_unit(graph, unit.head, in_qparams(source), chosen, shift, moment, done, rounded)
+            _quantize_unit(graph, unit.head, in_qparams(source), chosen, shift, moments or {}, done, rounded)
     graph.sort()
     graph.prune()
     return graph
@@ -77,7 +76,7 @@ def _quantize_unit(
     qparams: QParams,
     granularity: str,
     mean_shift: Optional[Callable],
-    moment: Optional[np.ndarray],
+    moments: Mapping[str, np.ndarray],
     done: Dict,
     rounded: Dict,
 ) -> None:
@@ -94,9 +93,9 @@ def _quantize_unit(
     key = (weight_name, absmax.tobytes())
     if key not in done:
         quantized, scale = quantize_weight(weight, absmax)
-        if moment is not None:
+        if head.name in moments:
             if (head.name, *key) not in rounded:
-                rounded[(head.name, *key)] = round_weight(weight, scale, moment)
+                rounded[(head.name, *key)] = round_weight(weight, scale, moments[head.name])
             quantized = rounded[(head.name, *key)]
         weight_q = graph.add_param(f"{weight_name}_quantize", quantized)
         weight_scale = graph.add_param(f"{weight_name}_scale", scale)

@@ -15,6 +15,8 @@ namespace {
 constexpr int kLanes = 32;      // running sums, in the same order on every processor
 constexpr int64_t kRun = 4096;  // values that are summed in float32
 
+constexpr double kSmallest = 1e-30;  // sums of squares below it may have lost digits in float32
+
 struct Found {
   float lo, hi;
   double sum, squares;
@@ -52,15 +54,16 @@ MXQ_CLONES void measure_run(const float* x, int64_t n, Found* found) {
     squares[l] += v * v;
   }
   double run_sum = total(sum), run_squares = total(squares);
-  if (!std::isfinite(run_sum) || !std::isfinite(run_squares)) {  // too large for float32, or NaN
+  const float least = *std::min_element(lo, lo + kLanes), most = *std::max_element(hi, hi + kLanes);
+  const bool vanishes = run_squares < kSmallest && (least < 0.f || most > 0.f);
+  if (!std::isfinite(run_sum) || !std::isfinite(run_squares) || vanishes) {  // not for float32, or NaN
     run_sum = run_squares = 0;
     for (int64_t j = 0; j < n; ++j) {
       run_sum += x[j];
       run_squares += static_cast<double>(x[j]) * x[j];
     }
   }
-  *found = {*std::min_element(lo, lo + kLanes), *std::max_element(hi, hi + kLanes), found->sum + run_sum,
-            found->squares + run_squares};
+  *found = {least, most, found->sum + run_sum, found->squares + run_squares};
 }
 
 constexpr int64_t kCounted = 16;  // values that are counted together: a line of the cache

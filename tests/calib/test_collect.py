@@ -155,7 +155,7 @@ def test_a_tensor_that_overflows_is_named():
     graph = overflowing()
     raises(
         lambda: run(graph=graph, keys={k: graph.node(k).out() for k in ("relu0", "conv1")}),
-        "'conv1' in calibration batch 0", "not finite",
+        "'conv1' in calibration examples 0 to 7", "not finite",
     )  # fmt: skip
 
 

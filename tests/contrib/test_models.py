@@ -207,7 +207,14 @@ def test_every_network_naive_equals_mxqs_own_minmax(name):
     model = quantize_model_mkldnn(sym, args, aux, calib_mode="naive", calib_data=data_iter,
                                   quantize_granularity="channel-wise", **options)  # fmt: skip
     own = mxq.quantize_model(
-        sym, (args, aux), data, calib_mode="minmax", weight_rounding="nearest", equalize=False, **options
+        sym,
+        (args, aux),
+        data,
+        calib_mode="minmax",
+        weight_rounding="nearest",
+        equalize=False,
+        sub_batch=None,
+        **options,
     )
     assert model.table == own.table
     assert all(np.array_equal(p, q) for p, q in zip(forward(model, data), forward(own, data)))
