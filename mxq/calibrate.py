@@ -116,7 +116,7 @@ def collect_for(floats: Graph, tensors: Mapping, examples, options, *, layers: L
 
 def check_statistics(statistics: Statistics, floats: Graph, tensors: Mapping) -> None:
     """Raises CalibrationError unless the statistics are of this network and of all these tensors."""
-    again = "collect them with mxq.collect_statistics from the same symbol, parameters and preprocessing options"
+    again = "collect them with mxq.collect_statistics from the same network, preprocessing options and quantize_mode"
     found = graph_hash(floats)
     if found != statistics.graph_hash:
         raise CalibrationError(

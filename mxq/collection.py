@@ -20,7 +20,7 @@ _log = logging.getLogger(__name__)
 #: Options of quantize_model that decide what the float network computes, and how it is run.
 OPTIONS = (
     "num_calib_examples", "data_names", "label_names", "data_shapes", "mean", "std", "input_dtype", "batch_size",
-    "sub_batch", "ctx", "progress",
+    "sub_batch", "ctx", "progress", "quantize_mode",
 )  # fmt: skip
 
 
@@ -48,7 +48,8 @@ def collect_statistics(
         resume: if the file exists, examples that it holds already are skipped: an interrupted run goes on, a longer
             list of the same data adds what is new. The data must come in the same order. False: start again.
         options: num_calib_examples, data_names, label_names, data_shapes, mean, std, input_dtype, batch_size,
-            sub_batch, ctx and progress as for mxq.quantize_model; use the same there.
+            sub_batch, ctx and progress as for mxq.quantize_model; use the same there. quantize_mode='full': what that
+            mode needs where layers are excluded, too: about twice as many tensors.
 
     Returns:
         Statistics: of every tensor that could become integers.
@@ -63,7 +64,7 @@ def collect_statistics(
     chosen = Options(**options)
     plan = make_plan(read_network(sym, params), data, chosen)
     layers = sampled_layers(annotate(plan.floats, mode="full", integer_inputs=plan.integers))
-    tensors = watched(plan.floats, plan.integers)
+    tensors = watched(plan.floats, plan.integers, chosen.quantize_mode)
     resuming: Dict[str, object] = {"checkpoint_seconds": checkpoint_seconds}
     if path is not None:
         folder = os.path.dirname(os.path.abspath(path))
@@ -84,7 +85,7 @@ def collect_statistics(
     return statistics
 
 
-def watched(floats: Graph, integers=()) -> Dict[str, Value]:
+def watched(floats: Graph, integers=(), quantize_mode: str = "smart") -> Dict[str, Value]:
     """Tensor key -> every value that becomes integers in some selection of int8 operators."""
     found = {}
     for mode in ("smart", "full"):
@@ -92,7 +93,7 @@ def watched(floats: Graph, integers=()) -> Dict[str, Value]:
         found.update((tensor_key(value), value) for value in quantized_values(annotated))
     for node in floats.nodes:
         spec = None if node.is_variable else lookup(node)
-        if spec is not None and node.op not in ELEMENTWISE:
+        if spec is not None and (quantize_mode == "full" or node.op not in ELEMENTWISE):
             inputs = node.inputs[:1] if spec.kind_of(node) == COMPUTE else node.inputs
             found.update((tensor_key(v), v) for v in inputs if floats.param_of(v) is None)
     by_name = {node.name: node for node in floats.nodes}
