@@ -28,11 +28,12 @@ def measure_layers(network: dict, prepared: Prepared, repetitions: int, priority
 
 def measure_peak(prepared: Prepared, priority: bool) -> dict:
     """Billions of multiplications a second of large int8 convolutions, as the processor is and without AMX."""
-    found = {}
-    for name, environment in (("peak", {}), ("vnni", VNNI_ONLY)):
-        log = prepared.log("mxq")
-        with Process("mxq", prepared.threads, log, priority=priority, environment=environment) as process:
-            found[name] = process.ask("peak")["gmacs"]
+    found = {"peak": 0.0, "vnni": 0.0}
+    for _ in range(2):  # a machine that is shared has better and worse moments
+        for name, environment in (("peak", {}), ("vnni", VNNI_ONLY)):
+            log = prepared.log("mxq")
+            with Process("mxq", prepared.threads, log, priority=priority, environment=environment) as process:
+                found[name] = max(found[name], process.ask("peak")["gmacs"])
     return found
 
 

@@ -14,6 +14,7 @@ import mxnet as mx
 import numpy as np
 from mxnet import profiler
 
+import measure
 import mxq.profile
 from mxq.bind import unfused
 
@@ -53,8 +54,8 @@ def of_int8(prefix: str, images: np.ndarray) -> List[dict]:
     return rows
 
 
-def int8_peak(seconds: float = 0.3) -> float:
-    """Billions of multiplications a second of the quickest large int8 convolution."""
+def int8_peak(seconds: float = 0.5) -> float:
+    """Billions of multiplications a second of the quickest large int8 convolution, each tried for `seconds`."""
     best = 0.0
     for side, channels, filters, kernel in LARGE:
         random = np.random.RandomState(0)
@@ -63,10 +64,8 @@ def int8_peak(seconds: float = 0.3) -> float:
         options = {"kernel": (kernel, kernel), "pad_begin": (kernel // 2,) * 2, "pad_end": (kernel // 2,) * 2}
         options.update(num_filter=filters, no_bias=True, out_type="int8", in_scale=0.1, out_scale=100.0)
         scale = mx.nd.ones(filters)
-        for repetition in range(2):  # the first warms up
-            with mxq.profile.record() as times:
-                for _ in range(max(3, int(200 * seconds) * repetition)):
-                    mx.nd.mxq_conv(data, weight, scale, **options).wait_to_read()
+        with mxq.profile.record() as times:
+            measure.turn(lambda: mx.nd.mxq_conv(data, weight, scale, **options).wait_to_read(), seconds)  # noqa: B023
         best = max(best, times.rows[0].macs / times.rows[0].least / 1e3)
     return best
 

@@ -35,7 +35,9 @@ import measure  # noqa: E402
 _log = logging.getLogger("benchmark")
 DEFAULT_ENGINES = "mxq mxq-plain float float-fused contrib ort openvino openvino-performance".split()
 #: Engines whose start is measured too: the others run the same files in the same way.
-STARTED = "mxq float float-fused contrib ort openvino".split()
+STARTED = "mxq float contrib ort openvino".split()
+#: The slowest, which is measured with single images only unless every combination is asked for.
+SINGLE = ("float",)
 
 
 class Scenario(NamedTuple):
@@ -168,7 +170,8 @@ def run(options) -> Results:
             for network, scenario in itertools.product(descriptions, group):
                 if scenario.batch not in networks.batches_of(network, options.batches):
                     continue
-                measuring = functools.partial(play, engines, network, scenario.batch, players, options)
+                playing = [e for e in engines if options.all or scenario.batch == 1 or e not in SINGLE]
+                measuring = functools.partial(play, playing, network, scenario.batch, players, options)
                 found = results.measured(f"{network['name']}/{scenario}", conditions, measuring)
                 print(f"\n{network['label']}, {scenario} ({time.time() - began:.0f} s)", flush=True)
                 print(speed_page.scenario_table(found, about["labels"]), flush=True)
@@ -215,10 +218,10 @@ def main(arguments: List[str] = None) -> None:
     parser.add_argument("--processes", type=int, default=2, help="processes of one thread each; 1: leave that out")
     parser.add_argument("--all", action="store_true", help="every batch with every number of threads and processes")
     parser.add_argument("--quick", action="store_true", help="batch 1, all threads, three rounds, no more: minutes")
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=5, help="turns of each engine (default %(default)s)")
     parser.add_argument("--seconds", type=float, default=0.3, help="length of a turn (default %(default)s)")
     parser.add_argument("--starts", type=int, default=3, help="times each engine is started (default %(default)s)")
-    parser.add_argument("--layers", type=int, default=3, help="times single layers are measured (default %(default)s)")
+    parser.add_argument("--layers", type=int, default=2, help="times single layers are measured (default %(default)s)")
     parser.add_argument("--priority", action="store_true", help="go before other programs, as far as the system allows")
     parser.add_argument("--calib-images", type=int, default=32, help="images to calibrate with (default %(default)s)")
     command_line.add_options(parser)
