@@ -22,6 +22,7 @@ from .checks.parameters import parameters
 from .errors import ConfigError
 from .exclude import excluded_nodes, follow_folding
 from .files import load_params, load_symbol
+from .float_where_faster import Stopwatch, float_where_faster, shaped
 from .graph import Graph, Value
 from .model import QuantizedModel
 from .params import default_data_names, require_params, split_params
@@ -89,6 +90,7 @@ class Options(NamedTuple):
     min_metric: Optional[float] = None
     eval_data: object = None
     search_state: Optional[str] = None
+    float_where_faster: bool = False
 
 
 def quantize_model(sym, params, calib_data=None, **options) -> QuantizedModel:
@@ -150,6 +152,8 @@ def quantize_model(sym, params, calib_data=None, **options) -> QuantizedModel:
         min_metric: in place of `max_drop`, the least value of the metric.
         eval_data: data for the metric, of any kind that `calib_data` can be, with labels behind the inputs where the
             metric needs them; read again for each evaluation. The calibration data by default.
+        float_where_faster: times every int8 operator among its neighbours, on this machine, at batch 1 or that of
+            `data_shapes`, and leaves those float that are slower in int8, conversions included; the report has times.
         search_state: path of a file in which the search keeps what it measured: killed and called again, it goes on.
 
     Returns:
@@ -224,10 +228,24 @@ def quantize_graph(graph: Graph, calib_data, options: Options) -> QuantizedModel
 
 
 def _deliver(graph: Graph, plan: Plan, table: Optional[CalibTable], options: Options, calib_data, moments=None):
-    """The int8 network, with as many layers float as accuracy control wants."""
-    if options.metric is None:
-        return convert(graph, plan, table, options, moments)
+    """The int8 network, without the layers that are faster in float or that accuracy control wants float."""
     rounded: Dict = {}  # one calibration and one rounding of the weights for every selection of layers
+
+    def convert_part(part: Graph) -> QuantizedModel:
+        return convert(part, plan._replace(network=part, floats=part, annotated=part), table, options, moments, rounded)
+
+    if options.float_where_faster:
+        annotated = float_where_faster(
+            shaped(plan.annotated, options.data_shapes),
+            Stopwatch(lambda part: convert_part(part)[:3]),
+            mode=options.quantize_mode,
+            integer_inputs=plan.integers,
+            show=options.progress,
+        )
+        annotated.shapes = plan.annotated.shapes
+        plan = plan._replace(annotated=annotated)
+    if options.metric is None:
+        return convert(graph, plan, table, options, moments, rounded)
     return accuracy.control(
         plan,
         options,
