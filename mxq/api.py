@@ -27,7 +27,7 @@ from .graph import Graph, Value
 from .model import QuantizedModel
 from .params import default_data_names, require_params, split_params
 from .passes import run
-from .passes.annotate import annotate, quantized_values
+from .passes.annotate import annotate, read_values
 from .passes.drop_noops import drop_noops
 from .passes.fold_batchnorm import fold_batchnorm
 from .passes.fold_pad import fold_pad
@@ -278,7 +278,7 @@ def make_plan(graph: Graph, calib_data, options: Options) -> Plan:
         integer_inputs=integers,
     )
     by_name = {n.name: n for n in floats.nodes}
-    tensors = {tensor_key(v): by_name[v.node.name].out(v.index) for v in quantized_values(annotated)}
+    tensors = {tensor_key(v): by_name[v.node.name].out(v.index) for v in read_values(annotated)}
     return Plan(network, floats, annotated, tensors, examples, integers, calibrated)
 
 

@@ -111,7 +111,7 @@ def neighbours(annotated: Graph) -> Dict[str, Set[str]]:
     found: Dict[str, Set[str]] = {}
     producer = {}
     for unit in units(annotated):
-        producer[id(unit.output.node), unit.output.index] = unit.name
+        producer.update(((id(value.node), value.index), unit.name) for value in unit.outputs)
         found[unit.name] = set()
     for unit in units(annotated):
         for value in unit.inputs:
@@ -147,6 +147,9 @@ def cut(annotated: Graph, among: Sequence[Unit]) -> Graph:
     copies: Dict[int, Node] = {}
     fed: Dict[Tuple[int, int], Node] = {}
     shapes = {}
+    outputs_of: Dict[str, List[Tuple[str, int]]] = {node.name: [] for node in annotated.nodes}
+    for key in annotated.shapes:
+        outputs_of.get(key[0], []).append(key)
 
     def twin_of(value: Value) -> Value:
         if id(value.node) in copies:
@@ -162,15 +165,14 @@ def cut(annotated: Graph, among: Sequence[Unit]) -> Graph:
     for node in annotated.nodes:
         if id(node) in inside:
             copies[id(node)] = Node(node.op, node.name, node.attrs, map(twin_of, node.inputs), node.subgraphs)
-            if (node.name, 0) in annotated.shapes:
-                shapes[node.name, 0] = annotated.shapes[node.name, 0]
+            shapes.update((key, annotated.shapes[key]) for key in outputs_of[node.name])
     uses = annotated.uses()
     outputs = [
-        twin_of(unit.output)
+        twin_of(value)
         for unit in among
+        for value in unit.outputs
         if not all(
-            use.node is not None and id(use.node) in inside
-            for use in uses.get((id(unit.output.node), unit.output.index), [])
+            use.node is not None and id(use.node) in inside for use in uses.get((id(value.node), value.index), [])
         )
     ]
     nodes = [*fed.values(), *copies.values()]

@@ -54,7 +54,8 @@ def _refuse_concat(node: Node, graph: Graph) -> Optional[str]:
 
 
 def lower_concat(lowering, unit: Unit) -> None:
-    if any(lowering.is_float(v) for v in unit.inputs):
+    known = (unit.head.name, 0) in lowering.source.shapes
+    if any(lowering.is_float(v) for v in unit.inputs) or (known and lowering.writes_float(unit)):
         _lower_float_concat(lowering, unit)
         return
     forms = [lowering.q(v) for v in unit.inputs]

@@ -186,6 +186,12 @@ def _not_worth_it(unit: Unit, integers: Set[Key], consumed: Set[Key]) -> Optiona
     return None
 
 
+def read_values(graph: Graph) -> List[Value]:
+    """Every activation that a unit reads: what holds integers for this selection of units or for a smaller one."""
+    found = {(id(value.node), value.index): value for unit in units(graph) for value in unit.inputs}
+    return list(found.values())
+
+
 def quantized_values(graph: Graph) -> List[Value]:
     """The values that hold integers: nearly every activation that a unit reads. Each needs a range."""
     seen: Dict[Key, Value] = {}

@@ -104,6 +104,10 @@ class Lowering:
         """Whether a unit reads the float value, with no quantize/dequantize pair before it."""
         return value.node.op != DEQUANTIZE
 
+    def writes_float(self, unit: Unit) -> bool:
+        """Whether nobody reads integers from the unit."""
+        return self._out_qparams(unit) is None
+
     def real(self, value: Value, layout: str, rank: int) -> Form:
         """The float value in `layout`."""
         form = self._float_form(value, rank)

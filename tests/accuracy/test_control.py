@@ -356,13 +356,14 @@ def test_evaluation_on_calibration_data_is_warned_about():
     assert control.float_layers == () and any("calibration data" in message for message in messages)
 
 
-@parameterized.expand([(name,) for name in sorted(NETWORKS)])
-def test_layers_of_every_network_can_stay_float(name):
+@parameterized.expand([*((name, "smart") for name in sorted(NETWORKS)), ("inception", "full"), ("normalized", "full")])
+def test_layers_of_every_network_can_stay_float(name, mode):
     """What stays int8 was calibrated: leaving any layer float never asks for a range that is not there."""
     sym, args, aux, shapes = NETWORKS[name]()
     rng = np.random.RandomState(0)
     data = {key: rng.normal(0, 1, (8, *shape[1:])).astype(np.float32) for key, shape in shapes.items()}
     data = next(iter(data.values())) if len(data) == 1 else data
     options = {"calib_data": data, "eval_data": data, "batch_size": next(iter(shapes.values()))[0], "sub_batch": None}
+    options["quantize_mode"] = mode
     model = mxq.quantize_model(sym, (args, aux), metric="sqnr", min_metric=100.0, **options)
     assert model.accuracy.final_metric >= 100.0

@@ -8,7 +8,7 @@ import mxq
 from mxq.passes.forms import permutation, representative_range
 from mxq.qmath import QParams, range_to_qparams
 
-from ..networks import NETWORKS, batch, fill, forward
+from ..networks import NETWORKS, batch, conv, fill, forward
 
 
 def sqnr(reference, value):
@@ -148,3 +148,16 @@ def test_data_has_a_rank_so_that_shape_inference_without_data_is_a_clean_error()
     for size in (13, 20):
         raw = np.zeros((3, 3, size, size), np.uint8)
         assert forward(model, {"data": raw})[0].shape == (3, 5)
+
+
+def test_a_concat_that_nobody_reads_as_integers():
+    """Mode 'full' makes it int8 at the end of a network too, where it has no scale."""
+    x = mx.sym.var("data")
+    joined = mx.sym.Concat(conv(x, "a", 4), conv(x, "b", 5), dim=1, name="joined")
+    for sym in (joined, mx.sym.softmax(joined, axis=1, name="prob")):
+        sym, args, aux, shapes = fill(sym, {"data": (2, 3, 8, 8)})
+        data = batch(shapes)["data"]
+        model = mxq.quantize_model(sym, (args, aux), data, quantize_mode="full")
+        assert model.report.count("int8") == 3
+        found, wanted = forward(model, {"data": data})[0], forward((sym, args, aux), {"data": data})[0]
+        assert np.square(wanted).sum() > 10**3 * np.square(found - wanted).sum()
