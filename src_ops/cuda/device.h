@@ -61,7 +61,9 @@ void launch(void (*kernel)(Params), dim3 grid, dim3 block, size_t shared, cudaSt
   (void)stream;
   emulation::run(grid, block, shared, [&] { kernel(params); });
 #else
-  kernel<<<grid, block, shared, stream> > >(params);
+  // clang-format off
+  kernel<<<grid, block, shared, stream>>>(params);
+  // clang-format on
 #endif
   check(cudaGetLastError(), "launching a kernel");
 }
