@@ -85,9 +85,26 @@ class Strided : public Kernel {
 
 }  // namespace
 
+namespace {
+
+// The same copy in bytes, where the elements have several.
+StridedCopy in_bytes(StridedCopy copy, int64_t item) {
+  for (size_t i = 0; i < copy.size.size(); ++i) copy.src_stride[i] *= item, copy.dst_stride[i] *= item;
+  copy.src_offset *= item;
+  copy.add_axis(item, 1, 1);
+  return simplified(copy);
+}
+
+}  // namespace
+
 MXQ_CUDA_FACTORY(strided_copy) {
   if (!fits_32_bits(in, why_not) || !fits_32_bits(out, why_not)) return nullptr;
-  const StridedCopy copy = simplified(static_cast<const MoveOp&>(op).plan(in[0].shape));
+  const int64_t item = static_cast<int64_t>(size_of(in[0].dtype));
+  if (num_elements(out[0].shape) * item >= (int64_t{1} << 31)) {
+    *why_not = "the output has 2^31 bytes or more";
+    return nullptr;
+  }
+  const StridedCopy copy = in_bytes(simplified(static_cast<const MoveOp&>(op).plan(in[0].shape)), item);
   if (copy.size.size() > kMaxAxes) {
     *why_not = "more than 8 separate axes move";
     return nullptr;
