@@ -61,11 +61,9 @@ void launch(void (*kernel)(Params), dim3 grid, dim3 block, size_t shared, cudaSt
   (void)stream;
   emulation::run(grid, block, shared, [&] { kernel(params); });
 #else
-  // clang-format off
-  kernel<<<grid, block, shared, stream>>>(params);
-  // clang-format on
+  void* arguments[] = {const_cast<Params*>(&params)};
+  check(cudaLaunchKernel(kernel, grid, block, arguments, shared, stream), "launching a kernel");
 #endif
-  check(cudaGetLastError(), "launching a kernel");
 }
 
 constexpr int kThreads = 256;

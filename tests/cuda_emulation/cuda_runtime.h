@@ -151,7 +151,6 @@ inline int atomicCAS(int* p, int compare, int v) {
 }
 inline void __threadfence_system() {}
 
-inline cudaError_t cudaGetLastError() { return cudaSuccess; }
 inline const char* cudaGetErrorString(cudaError_t) { return "emulated"; }
 inline cudaError_t cudaGetDevice(int* d) {
   *d = 0;
