@@ -227,7 +227,9 @@ def quantize_graph(graph: Graph, calib_data, options: Options) -> QuantizedModel
     return model
 
 
-def _deliver(graph: Graph, plan: Plan, table: Optional[CalibTable], options: Options, calib_data, moments=None):
+def _deliver(
+    graph: Graph, plan: Plan, table: Optional[CalibTable], options: Options, calib_data, moments=None
+) -> QuantizedModel:
     """The int8 network, without the layers that are faster in float or that accuracy control wants float."""
     rounded: Dict = {}  # one calibration and one rounding of the weights for every selection of layers
 
