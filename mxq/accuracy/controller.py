@@ -8,6 +8,7 @@ import os
 import tempfile
 from typing import Callable, Dict, FrozenSet, Iterator, List, NamedTuple, Sequence, Tuple
 
+from ..calib.data import first_examples
 from ..calib.table import graph_hash
 from ..errors import ConfigError
 from ..graph import Graph
@@ -16,7 +17,7 @@ from ..noise import decibel
 from ..passes.annotate import leave_float
 from .adapters import as_metric
 from .metrics import Metric
-from .running import EvalData, Reference, Runner, first_examples
+from .running import EvalData, Reference, Runner
 from .search import Found, smallest
 from .sensitivity import layers_of, measure
 from .state import SearchState
@@ -212,7 +213,7 @@ class _Controller:
             self._plan.floats,
             self._plan.annotated,
             self._layers,
-            first_examples(self._data, NOISE_EXAMPLES, whole=options.sub_batch is None),
+            first_examples(self._data, NOISE_EXAMPLES, whole=options.sub_batch is None)[0],
             self._quantized,
             known=self._state.noise,
             save=self._state.save,

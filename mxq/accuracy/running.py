@@ -187,16 +187,3 @@ def _fingerprint(batch: Batch) -> bytes:
     for label in batch.labels:
         digest.update(np.ascontiguousarray(label).tobytes())
     return digest.digest()
-
-
-def first_examples(data: EvalData, enough: int, *, whole: bool) -> List[Batch]:
-    """The first `enough` examples; `whole`: in the batches that hold them."""
-    kept: List[Batch] = []
-    missing = enough
-    for batch in data:
-        n = batch.n_valid if whole else min(batch.n_valid, missing)
-        kept.append(Batch({name: array[:n] for name, array in batch.arrays.items()}, n))
-        missing -= n
-        if missing <= 0:
-            break
-    return kept

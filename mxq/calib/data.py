@@ -1,5 +1,6 @@
 """Calibration data of any kind as a stream of checked batches."""
 
+import itertools
 import logging
 from typing import Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
@@ -128,6 +129,31 @@ def _checked(raw: Iterable[_Raw], names: List[str], num_examples, data_shapes) -
         )
     if num_examples is not None:
         logger.warning("calibration data holds %d examples, %d were asked for", done, num_examples)
+
+
+def first_examples(
+    examples: Iterable[Batch], enough: int, *, whole: bool = False
+) -> Tuple[List[Batch], Iterator[Batch]]:
+    """The first `enough` examples (`whole`: the batches that hold them), and all batches again with these first.
+
+    >>> import numpy as np
+    >>> first, every = first_examples(batches(np.zeros((5, 3), "float32"), ["data"], batch_size=2), 3)
+    >>> [b.n_valid for b in first], [b.n_valid for b in every]
+    ([2, 1], [2, 2, 1])
+    """
+    kept: List[Batch] = []
+    missing = enough
+    rest = iter(examples)
+    for batch in rest:
+        kept.append(batch)
+        missing -= batch.n_valid
+        if missing <= 0:
+            break
+    first = list(kept)
+    if missing < 0 and not whole:
+        n = kept[-1].n_valid + missing
+        first[-1] = Batch({name: array[:n] for name, array in kept[-1].arrays.items()}, n)
+    return first, itertools.chain(kept, rest)
 
 
 def of_integers(found: Iterable[Batch], name: str, dtype: str) -> Iterator[Batch]:

@@ -1,10 +1,10 @@
 """The checks of a plan before it is calibrated: of folding and of preprocessing."""
 
-import itertools
 from typing import Dict, Iterable, List, Optional, Tuple
 
 import numpy as np
 
+from ..calib.data import first_examples
 from ..graph import Graph
 from .finding import Finding
 from .parameters import unfolded
@@ -22,7 +22,7 @@ def before_calibration(graph: Graph, plan, options) -> Tuple[List[Finding], Opti
     found = unfolded(plan.floats)
     if plan.examples is None:
         return found, None
-    first, examples = _first(plan.examples)
+    first, examples = first_examples(plan.examples, EXAMPLES, whole=True)
     for name in first[0].arrays:
         parts = [batch.arrays[name].asnumpy() for batch in first]
         if parts[0].dtype.kind not in "fiu" or any(part.shape[1:] != parts[0].shape[1:] for part in parts):
@@ -34,16 +34,6 @@ def before_calibration(graph: Graph, plan, options) -> Tuple[List[Finding], Opti
             data = _normalized(data, options)
         found += preprocessing(graph, name, data, at_once=at_once)
     return found, examples
-
-
-def _first(examples: Iterable) -> Tuple[List, Iterable]:
-    """The batches with the first EXAMPLES examples, and an iterable of all batches."""
-    kept, examples = [], iter(examples)
-    for batch in examples:
-        kept.append(batch)
-        if sum(b.n_valid for b in kept) >= EXAMPLES:
-            break
-    return kept, itertools.chain(kept, examples)
 
 
 def _normalized(data: np.ndarray, options) -> np.ndarray:

@@ -5,7 +5,7 @@ from typing import List
 from ..api import Options, make_plan, read_network
 from ..arguments import check_names
 from ..calib import collect
-from ..calib.data import Batch
+from ..calib.data import Batch, first_examples
 from ..errors import CalibrationError
 from .activations import activations
 from .finding import Finding, Findings
@@ -58,7 +58,8 @@ def preflight(sym, params, data=None, **options) -> Findings:
     more, examples = before_calibration(graph, plan, chosen)
     found += more
     if examples is not None and plan.tensors:
-        found += _activations(plan, _part(examples, whole=chosen.sub_batch is None), chosen)
+        first, _ = first_examples(examples, EXAMPLES, whole=chosen.sub_batch is None)
+        found += _activations(plan, first, chosen)
     return Findings(found)
 
 
@@ -79,16 +80,3 @@ def _activations(plan, examples: List[Batch], options) -> List[Finding]:
     except CalibrationError as error:
         return [Finding("error", "nonfinite", "network", str(error), "the network cannot be calibrated on this data")]
     return activations(statistics)
-
-
-def _part(examples, *, whole: bool) -> List[Batch]:
-    """The first EXAMPLES examples; `whole`: the batches that hold them."""
-    kept: List[Batch] = []
-    missing = EXAMPLES
-    for batch in examples:
-        n = batch.n_valid if whole else min(batch.n_valid, missing)
-        kept.append(Batch({name: array[:n] for name, array in batch.arrays.items()}, n))
-        missing -= n
-        if missing <= 0:
-            break
-    return kept

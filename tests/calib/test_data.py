@@ -5,6 +5,7 @@ import numpy as np
 from parameterized import parameterized
 
 from mxq.calib import batches
+from mxq.calib.data import first_examples
 from mxq.errors import CalibrationError, ConfigError
 
 X = np.arange(7 * 3 * 4, dtype=np.float32).reshape(7, 3, 4)
@@ -249,3 +250,13 @@ def test_wrong_option(name, value):
 
 def test_no_input():
     raises(lambda: batches(X, []), "no data input")
+
+
+def test_the_first_examples_and_all_of_them_again():
+    array = np.arange(15, dtype=np.float32).reshape(5, 3)
+    for enough, whole, sizes in ((3, False, [2, 1]), (3, True, [2, 2]), (4, False, [2, 2]), (9, False, [2, 2, 1])):
+        first, every = first_examples(batches(array, ["data"], batch_size=2), enough, whole=whole)
+        assert [batch.n_valid for batch in first] == sizes
+        seen = np.concatenate([batch.arrays["data"].asnumpy() for batch in first])
+        assert np.array_equal(seen, array[: sum(sizes)])
+        assert np.array_equal(np.concatenate([batch.arrays["data"].asnumpy() for batch in every]), array)
