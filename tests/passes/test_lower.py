@@ -120,6 +120,14 @@ def test_splits_means_and_upsampling_leave_nothing_float(name, left):
     assert [op for op in ops if op in ("transpose", "Flatten", "mxq_flatten", "mxq_transpose")] == left, ops
 
 
+@parameterized.expand([("shuffled",), ("pyramid",), ("normalized",)])
+def test_other_sizes_than_those_of_calibration(name):
+    net, _, model = _quantized(name)
+    data = batch({"data": (3, 3, 16, 12)})
+    for e, y in zip(forward(net, data), forward(model, data)):
+        assert y.shape == e.shape and sqnr(e, y) > 18
+
+
 @parameterized.expand([("shuffled",), ("pyramid",), ("normalized",), ("flattened",)])
 def test_more_operators_with_11_bits(name):
     net, data, model = _quantized(name, activation_bits=11)
