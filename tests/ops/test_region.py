@@ -127,7 +127,7 @@ def test_several_outputs_of_one_operator_and_values_that_nobody_reads():
         ("shape", {"graph": "mxq_reshape\tinner\ti0\tshape=(7,)"}, ["mxq_reshape 'inner'", "(7,)"]),
         (
             "type",
-            {"graph": "mxq_dequantize\tinner\ti0\tscale=1\n" + "mxq_flatten\tlast\t0", "outputs": "1"},
+            {"graph": "mxq_dequantize\tinner\ti0\tscale=1\nmxq_elemwise_add\tlast\t0 0", "outputs": "1"},
             ["'last'"],
         ),
         ("backend", {"graph": "mxq_flatten\tinner\ti0\tbackend=onednn"}, ["mxq_flatten 'inner'", "onednn"]),
