@@ -6,17 +6,10 @@
 namespace mxq {
 namespace cuda {
 
-OnDevice::OnDevice(int index) {
-  if (index < 0) return;
+void use_device(int index) {
   int current = 0;
   check(cudaGetDevice(&current), "asking for the device");
-  if (current == index) return;
-  check(cudaSetDevice(index), "choosing the device");
-  before_ = current;
-}
-
-OnDevice::~OnDevice() {
-  if (before_ >= 0) cudaSetDevice(before_);
+  if (current != index) check(cudaSetDevice(index), "choosing the device");
 }
 
 void raise_fault() {

@@ -4,16 +4,9 @@
 namespace mxq {
 namespace cuda {
 
-// Makes a device the current one of this thread for a while. MXNet has its own copy of the CUDA runtime.
-class OnDevice {
- public:
-  explicit OnDevice(int index);  // -1: nothing to do
-  ~OnDevice();
-  OnDevice(const OnDevice&) = delete;
-
- private:
-  int before_ = -1;
-};
+// Makes a device the current one of this thread. MXNet's threads have chosen theirs already, with MXNet's own copy of
+// the CUDA runtime; this tells ours. It stays chosen: going back to what our copy saw before could take it from MXNet.
+void use_device(int index);
 
 // Throws what an earlier operator has found wrong with the values that it was given (see fault.h).
 void raise_fault();

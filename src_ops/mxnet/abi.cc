@@ -220,7 +220,7 @@ MX_INT_RET _opCallCreateOpState(mxnet::ext::createOpState_t op_key, const char* 
     node = find_node(entry, {keys, vals, num});
     const Device device = device_of(dev_type);
 #ifdef MXQ_CUDA
-    const cuda::OnDevice current(device == Device::kGpu ? dev_id : -1);  // kernels are chosen for it
+    if (device == Device::kGpu) cuda::use_device(dev_id);  // kernels are chosen for it
 #endif
     *state_op = static_cast<CustomStatefulOp*>(new State(find_bound(node, device, inshapes, indims, intypes, num_in)));
   });
@@ -243,8 +243,10 @@ MX_INT_RET _opCallFStatefulCompute(int is_forward, void* state_op, const int64_t
     check_dense("input", device, num_in, indev_type, instypes);
     check_dense("output", device, num_out, outdev_type, outstypes);
 #ifdef MXQ_CUDA
-    const cuda::OnDevice current(device == Device::kGpu && num_out > 0 ? outdev_id[0] : -1);
-    if (device == Device::kGpu) cuda::raise_fault();
+    if (device == Device::kGpu) {
+      cuda::use_device(outdev_id[0]);
+      cuda::raise_fault();
+    }
 #endif
     BoundPtr other;  // where the executor was made for other shapes than it now runs with
     if (!same_types(state->bound->in, inshapes, indims, intypes, num_in)) {
