@@ -125,7 +125,7 @@ def test_other_sizes_than_those_of_calibration(name):
     net, _, model = _quantized(name)
     data = batch({"data": (3, 3, 16, 12)})
     for e, y in zip(forward(net, data), forward(model, data)):
-        assert y.shape == e.shape and sqnr(e, y) > 18
+        assert y.shape == e.shape and sqnr(e, y) > 15  # ranges are those of two other images
 
 
 @parameterized.expand([("shuffled",), ("pyramid",), ("normalized",), ("flattened",)])
