@@ -110,7 +110,9 @@ def quantize_model(sym, params, calib_data=None, **options) -> QuantizedModel:
             ``calib_mode='none'``.
         preset: 'default', or 'best': the closest to float, with activation_bits=11. Options given beside it count.
         calib_mode: how a tensor's range is chosen: 'mse' (least squared error), 'entropy' (least KL divergence),
-            'percentile', 'minmax' (also 'naive'), or 'none': ranges are found at run time, which is slower.
+            'percentile', 'minmax' (also 'naive'), 'aciq' (in closed form), 'auto' (of all these,
+            for each tensor, the one with the least squared error, where clipping counts as much as it costs the layers
+            that read the tensor), or 'none': ranges are found at run time, which is slower.
         num_calib_examples: use exactly so many examples; all by default.
         calib_table: a CalibTable or the path of a saved one, instead of calibration.
         statistics: what mxq.collect_statistics returned, or the path of its file, instead of `calib_data`: any

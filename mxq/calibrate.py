@@ -6,6 +6,8 @@ from typing import Dict, List, Mapping, NamedTuple, Optional
 import numpy as np
 
 from .calib import choose, collect
+from .calib.choose import AUTO
+from .calib.clip_cost import ClipCost
 from .calib.samples import Layer
 from .calib.second_moments import SecondMoments
 from .calib.statistics import Statistics
@@ -51,6 +53,7 @@ def calibrate(plan, options) -> Calibration:
     table, statistics = options.calib_table, options.statistics
     adaptive = options.weight_rounding == "adaptive"
     layers = sampled_layers(annotated) if adaptive else []
+    sampled = sampled_layers(annotated) if adaptive or options.calib_mode == AUTO else []
     if table is not None:
         table.check(floats)
     elif plan.examples is None and statistics is None:
@@ -61,7 +64,7 @@ def calibrate(plan, options) -> Calibration:
     if statistics is not None:
         check_statistics(statistics, floats, plan.tensors)
     elif plan.examples is not None and (table is None or adaptive):
-        statistics = collect_for(floats, plan.tensors, plan.examples, options, layers=layers)
+        statistics = collect_for(floats, plan.tensors, plan.examples, options, layers=sampled)
     factors = table.channel_factors if table is not None else {}
     if table is None and options.equalize:
         factors = channel_factors(floats, _channel_max(statistics, plan.tensors))
@@ -80,6 +83,7 @@ def calibrate(plan, options) -> Calibration:
             graph_hash=statistics.graph_hash,
             dtype=options.quantized_dtype,
             fine_steps=_fine_steps(annotated, plan, options),
+            clip_cost=_clip_cost(annotated, statistics, scales) if options.calib_mode == AUTO else None,
         )
         table = table.extended(channel_factors=factors, data_shapes=input_shapes(floats))
     return Calibration(floats, annotated, table, moments, statistics)
@@ -89,6 +93,13 @@ def _fine_steps(annotated: Graph, plan, options) -> Dict[str, int]:
     finer = finer_readers(annotated, options.activation_bits, plan.integers)
     steps = FINE_STEPS[options.activation_bits]
     return {tensor_key(v): steps for v in quantized_values(annotated) if (id(v.node), v.index) in finer}
+
+
+def _clip_cost(annotated: Graph, statistics: Statistics, scales: Mapping) -> ClipCost:
+    by_name = {node.name: node for node in annotated.nodes}
+    layers = sampled_layers(annotated)
+    weights = {layer.name: annotated.param_of(by_name[layer.name].inputs[1]) for layer in layers}
+    return ClipCost(layers, weights, statistics.samples, scales)
 
 
 def collect_for(floats: Graph, tensors: Mapping, examples, options, *, layers: List[Layer], **resuming) -> Statistics:

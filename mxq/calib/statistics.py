@@ -12,6 +12,7 @@ it is exact in float32 and growing merges whole bins. Sums are added as integers
 the whole gives, bit for bit, as long as the network computes the same values for an example.
 """
 
+import copy
 from typing import Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
@@ -256,6 +257,10 @@ class Statistics(Mapping):
         twin.__dict__.update(self.__dict__)
         twin._scales = {key: scale for key, scale in scales.items() if key in self}
         return twin
+
+    def copy(self) -> "Statistics":
+        """Statistics that go on by themselves."""
+        return copy.deepcopy(self)
 
     def merge(self, other: "Statistics") -> None:
         """Adds what `other` has seen of the same tensors of the same network: the result is that of one pass over both.

@@ -85,6 +85,7 @@ class CalibTable:
         num_examples: how many examples were seen.
         channel_means: tensor key -> mean per channel (axis 1), for bias correction; stored as float32.
         channel_factors: layer -> factor per output channel that equalized the network (see mxq.passes.equalize).
+        modes: tensor key -> how its range was chosen, where `mode` leaves that open ('auto').
         data_shapes: input name -> shape of a calibration batch, so that the table alone gives the same network again.
     """
 
@@ -98,6 +99,7 @@ class CalibTable:
         channel_means: Mapping[str, Sequence[float]] = None,
         data_shapes: Mapping[str, Sequence[int]] = None,
         channel_factors: Mapping[str, Sequence[float]] = None,
+        modes: Mapping[str, str] = None,
     ):
         self.ranges: Dict[str, Tuple[float, float]] = {}
         for key, (lo, hi) in ranges.items():
@@ -110,6 +112,7 @@ class CalibTable:
         self.mode = mode
         self.graph_hash = graph_hash
         self.num_examples = int(num_examples)
+        self.modes: Dict[str, str] = {str(key): str(value) for key, value in (modes or {}).items()}
         self.channel_means = _float32(channel_means)
         self.channel_factors = _float32(channel_factors)
         self.data_shapes = {name: tuple(int(n) for n in shape) for name, shape in (data_shapes or {}).items()}
@@ -125,7 +128,7 @@ class CalibTable:
 
     def extended(self, **fields) -> "CalibTable":
         """A copy with other `channel_means`, `channel_factors` or `data_shapes`."""
-        kept = {name: getattr(self, name) for name in ("channel_means", "channel_factors", "data_shapes")}
+        kept = {name: getattr(self, name) for name in ("channel_means", "channel_factors", "data_shapes", "modes")}
         return CalibTable(self.ranges, self.mode, self.graph_hash, self.num_examples, **{**kept, **fields})
 
     def range(self, key: str) -> Tuple[float, float]:
@@ -171,6 +174,7 @@ class CalibTable:
             "num_examples": self.num_examples,
             "data_shapes": {name: str(shape) for name, shape in self.data_shapes.items()},
             "ranges": {key: {"min": lo, "max": hi} for key, (lo, hi) in self.ranges.items()},
+            "modes": self.modes,
             # One string a tensor: a list would fill a line with every number.
             "channel_means": {key: " ".join(map(repr, mean)) for key, mean in self.channel_means.items()},
             "channel_factors": {key: " ".join(map(repr, factor)) for key, factor in self.channel_factors.items()},
@@ -212,6 +216,7 @@ class CalibTable:
                 channel_means=means,
                 channel_factors=factors,
                 data_shapes=shapes,
+                modes=content.get("modes"),
             )
         except (KeyError, TypeError, AttributeError, ValueError, SyntaxError) as error:
             if isinstance(error, CalibrationError):
