@@ -100,7 +100,9 @@ void ConvOp::infer_shapes(std::vector<Shape>* in, std::vector<Shape>* out) const
 }
 
 OpEntry conv_entry() {
-  return {"mxq_conv", parse_conv, {{"vnni", cpu_depthwise_vnni}, {"onednn", cpu_conv_onednn}, {"avx", cpu_linear_avx}, {"ref", ref_linear}}};
+  return {"mxq_conv",
+          parse_conv,
+          {{"vnni", cpu_depthwise_vnni}, {"onednn", cpu_conv_onednn}, {"avx", cpu_linear_avx}, {"ref", ref_linear}}};
 }
 
 }  // namespace mxq
