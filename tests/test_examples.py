@@ -170,7 +170,8 @@ def test_calibration_table_is_saved_and_used():
     generate("second", "--calib-table", path("table.json"))
     symbols = [open(path(name)).read() for name in ("first-quantized-2batches-mse-symbol.json",)]
     symbols.append(open(path("second-quantized-symbol.json")).read())
-    assert symbols[0] == symbols[1]
+    # Weights may be rounded otherwise where there is no data, and a node carries a hash of its weights.
+    assert len({re.sub(r"[0-9a-f]{16}", "", text) for text in symbols}) == 1
 
 
 def test_model_zoo_with_random_weights():
