@@ -50,6 +50,7 @@ if sum=$(changed requirements <ci/requirements.txt); then
     echo "$sum" >.venv/.done-requirements
 fi
 
+export MXQ_CUDA="${MXQ_CUDA-0}" # the GPU sources take minutes: only where they are asked for
 .venv/bin/python setup.py --quiet build_ext --inplace # compiles only what changed
 
 if sum=$(cat pyproject.toml setup.py | changed install); then
