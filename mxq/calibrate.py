@@ -70,7 +70,8 @@ def calibrate(plan, options) -> Calibration:
         factors = channel_factors(floats, _channel_max(statistics, plan.tensors))
     scales = channel_scales(floats, factors) if factors else {}
     if factors:
-        floats, annotated = equalize(floats, factors), equalize(annotated, factors)
+        floats, annotated = equalize(floats, factors), annotated.copy()
+        annotated.params.update((name, floats.params[name]) for name in annotated.params)  # the same arrays
     moments = SecondMoments(layers, {} if statistics is None else statistics.samples, scales)
     _say_what_is_rounded_to_nearest(layers, moments)
     if statistics is not None:

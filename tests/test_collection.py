@@ -15,6 +15,7 @@ from parameterized import parameterized
 
 import mxq
 from mxq.calib import MODES, Statistics, batches
+from mxq.calib.collect import SUB_BATCH
 from mxq.calib.statistics_file import VERSION
 
 from .networks import NETWORKS
@@ -203,7 +204,7 @@ def test_an_interrupted_run_goes_on(count):
             raise AssertionError("it was to break off")
         except Stop:
             pass
-        assert Statistics.load(path).num_examples == count // 8 * 8
+        assert Statistics.load(path).num_examples == count // SUB_BATCH * SUB_BATCH
         assert_same(collect(DATA, path), whole())
         assert_same(Statistics.load(path), whole())
 
@@ -228,7 +229,7 @@ def test_a_killed_run_goes_on():
             child.send_signal(signal.SIGKILL)
             child.wait()
             child.stdout.close()
-        assert Statistics.load(path).num_examples == 8
+        assert Statistics.load(path).num_examples == 12 // SUB_BATCH * SUB_BATCH
         started = time.time()
         assert_same(collect(DATA, path), whole())
         assert os.path.getmtime(path) >= started - 1

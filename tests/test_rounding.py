@@ -67,12 +67,12 @@ def test_blocks_of_channels_are_rounded_each_by_its_own_moments():
 
 
 def test_wide_layers_are_cut_into_blocks_of_channels():
-    assert blocks_of(256, 9) == 1 and blocks_of(512, 9) == 2 and blocks_of(25088, 1) == 14
-    assert 25088 // 14 <= MAX_WEIGHTS
-    rows = np.random.RandomState(0).randn(5, 512, 9).astype(np.float32)
+    assert blocks_of(64, 9) == 1 and blocks_of(256, 9) == 4 and blocks_of(25088, 1) == 49
+    assert 25088 // 49 <= MAX_WEIGHTS
+    rows = np.random.RandomState(0).randn(5, 128, 9).astype(np.float32)
     moments = moments_of(rows, 1)
-    assert moments.shape == (2, 2304, 2304)
-    second = rows[:, 256:].reshape(5, -1)
+    assert moments.shape == (2, 576, 576)
+    second = rows[:, 64:].reshape(5, -1)
     np.testing.assert_allclose(moments[1], second.T @ second, rtol=1e-4, atol=1e-4)
 
 

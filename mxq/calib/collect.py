@@ -16,7 +16,7 @@ from .samples import Layer, example_hashes
 from .statistics import NUM_BINS, Statistics
 
 #: Examples that run at once: every watched tensor of the network is alive at the same time.
-SUB_BATCH = 8
+SUB_BATCH = 6
 _DTYPES = {flag: name for name, flag in TYPE_FLAGS.items()}
 
 

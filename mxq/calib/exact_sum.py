@@ -11,13 +11,14 @@ A number is cut into limbs of 32 bits, each a multiple of ``2**(32 * k)``, and l
 is exact for up to two thousand million numbers.
 """
 
-from typing import Dict
+from typing import Dict, List
 
 import numpy as np
 
 _BITS = 32
 _MASK = (1 << _BITS) - 1
 _MANTISSA = 53
+_TOGETHER = 64
 
 
 class ExactSum:
@@ -29,10 +30,23 @@ class ExactSum:
     """
 
     def __init__(self, limbs: Dict[int, np.ndarray] = None):
-        self.limbs: Dict[int, np.ndarray] = dict(limbs or {})
+        self._limbs: Dict[int, np.ndarray] = dict(limbs or {})
+        self._waiting: List[np.ndarray] = []  # one addition of many numbers is quicker than many of few
+
+    @property
+    def limbs(self) -> Dict[int, np.ndarray]:
+        if self._waiting:
+            waiting, self._waiting = self._waiting, []
+            self._add(np.concatenate(waiting))
+        return self._limbs
 
     def add(self, values: np.ndarray) -> None:
         """Adds finite numbers: the first axis is summed over."""
+        self._waiting.append(np.array(values, np.float64))
+        if sum(map(len, self._waiting)) >= _TOGETHER:
+            _ = self.limbs  # adds them
+
+    def _add(self, values: np.ndarray) -> None:
         mantissa, exponent = np.frexp(values)
         whole = (mantissa * 2.0**_MANTISSA).astype(np.int64)
         first, shift = np.divmod(exponent.astype(np.int64) - _MANTISSA, _BITS)
@@ -58,7 +72,8 @@ class ExactSum:
     def value(self) -> np.ndarray:
         """float64; 0.0 if nothing was added."""
         with np.errstate(over="ignore"):
-            return sum(np.ldexp(self.limbs[k].astype(np.float64), _BITS * k) for k in sorted(self.limbs)) + 0.0
+            limbs = self.limbs
+            return sum(np.ldexp(limbs[k].astype(np.float64), _BITS * k) for k in sorted(limbs)) + 0.0
 
     def _add_limb(self, k: int, limb: np.ndarray) -> None:
-        self.limbs[k] = self.limbs[k] + limb if k in self.limbs else np.asarray(limb, np.int64)
+        self._limbs[k] = self._limbs[k] + limb if k in self._limbs else np.asarray(limb, np.int64)

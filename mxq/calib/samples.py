@@ -16,7 +16,7 @@ from .histogram import native_library
 
 #: Rows that can be drawn from one example, and rows that are kept.
 POSITIONS = 16
-ROWS = 2048
+ROWS = 1024
 
 
 class Layer(NamedTuple):
@@ -147,17 +147,15 @@ class Rows:
         self._compact()
         return {"hashes": self._hashes[0], "rows": self._rows[0], "shape": np.array(self.shape)}
 
-    @classmethod
-    def of(cls, layer: Layer, arrays: Mapping[str, np.ndarray]) -> "Rows":
-        """From what `arrays` gave."""
-        found = cls(layer)
-        if arrays:
-            found.shape = tuple(map(int, arrays["shape"]))
-            found._hashes, found._rows = [arrays["hashes"].astype(np.uint64)], [arrays["rows"].astype(np.uint16)]
-            if found._rows[0].shape != (len(found._hashes[0]), int(np.prod(found.shape))):
-                raise ValueError(f"a sample of shape {found._rows[0].shape}")
-            found._compact()
-        return found
+    def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Goes on from what `arrays` gave."""
+        if not arrays:
+            return
+        self.shape = tuple(map(int, arrays["shape"]))
+        self._hashes, self._rows = [arrays["hashes"].astype(np.uint64)], [arrays["rows"].astype(np.uint16)]
+        if self._rows[0].shape != (len(self._hashes[0]), int(np.prod(self.shape))):
+            raise ValueError(f"a sample of shape {self._rows[0].shape}")
+        self._compact()
 
 
 class Samples(Mapping):
@@ -167,12 +165,14 @@ class Samples(Mapping):
         self._rows: Dict[str, Rows] = {}
         for layer in layers:
             self._rows.setdefault(layer.source, Rows(layer))
+        self._by_key: Dict[str, List[Rows]] = {}
+        for rows in self._rows.values():
+            self._by_key.setdefault(rows.layer.key, []).append(rows)
 
     def update(self, key: str, x: np.ndarray, examples: np.ndarray) -> None:
         """Draws from a tensor, for every layer that reads it."""
-        for rows in self._rows.values():
-            if rows.layer.key == key:
-                rows.update(x, examples)
+        for rows in self._by_key.get(key, ()):
+            rows.update(x, examples)
 
     def __getitem__(self, source: str) -> Rows:
         return self._rows[source]

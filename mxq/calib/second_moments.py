@@ -11,7 +11,7 @@ from .samples import Layer, Rows
 
 #: A layer with more weights per output and group counts as several that read some of the channels each: moments are K^2
 #: numbers, and rounding with them K^3 operations.
-MAX_WEIGHTS = 2304
+MAX_WEIGHTS = 576
 
 
 class SecondMoments(Mapping):

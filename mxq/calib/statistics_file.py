@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import CalibrationError
 from ..files import write_atomically
-from .samples import Layer, Rows
+from .samples import Layer
 from .statistics import Statistics, TensorStatistics
 
 FORMAT = "mxq-statistics"
@@ -66,7 +66,7 @@ def load(path: str) -> Statistics:
         for i, key in enumerate(header["tensors"]):
             statistics._tensors[key] = TensorStatistics.of(_of(f"tensor{i}", found))
         for i, layer in enumerate(layers):
-            statistics.samples._rows[layer.source] = Rows.of(layer, _of(f"sample{i}", found))
+            statistics.samples[layer.source].restore(_of(f"sample{i}", found))
         statistics.num_examples = int(header["num_examples"])
         statistics.graph_hash, statistics.stream = str(header["graph_hash"]), header["stream"]
         statistics.data_shapes = {name: tuple(shape) for name, shape in header["data_shapes"].items()}
