@@ -40,7 +40,7 @@ def _region(node: Node) -> Sequence[int]:
         for i in PARAM_INPUTS.get(line.op, lambda node: ())(inner):
             if i >= len(line.inputs) or line.inputs[i][0] is not None:
                 raise GraphError(f"input {i} of {line.name!r} ({line.op}) in region {node.name!r} is no parameter")
-            found.add(line.inputs[i][1])
+            found.add(min(line.inputs[i][1], len(node.inputs) - 1))
     return sorted(found)
 
 

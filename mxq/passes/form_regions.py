@@ -8,12 +8,15 @@ Neighbouring regions are then joined where that leaves no cycle.
 Outputs of the network keep their names: a region with one output takes the name of the operator that computes it; one
 with several passes the network's outputs on through identity nodes of these names. Names of tensors inside a region
 are not outputs of the symbol's internals any more; `expand_regions` gives them back.
+
+The parameters of a region become one, because Gluon looks up and checks every parameter array at every call.
 """
 
+import hashlib
 from typing import Dict, List, Set, Tuple
 
 from ..graph import Graph, Node, Value
-from ..regions import OUTPUT, REGION, encode
+from ..regions import OUTPUT, PACKED_DTYPES, REGION, encode, pack
 from ..verify import PREFIX
 
 Group = List[Node]
@@ -118,15 +121,21 @@ def _replace(graph: Graph, group: Group) -> None:
         for value in node.inputs:
             if id(value.node) not in members:
                 inputs[id(value.node), value.index] = value
-    # Data first, as MXNet lists the arguments of a symbol in the order in which nodes read them.
-    given = sorted(inputs.values(), key=lambda v: graph.param_of(v) is not None)
     uses = graph.uses()
+    own = [v for v in inputs.values() if _is_packed(graph, v, uses, members)]
+    # Data first, as MXNet lists the arguments of a symbol in the order in which nodes read them.
+    given = sorted((v for v in inputs.values() if v not in own), key=lambda v: graph.param_of(v) is not None)
     outputs = []  # values that somebody outside reads
     for node in group:
         found = [key for key in uses if key[0] == id(node) and any(_outside(u.node, members) for u in uses[key])]
         outputs += [node.out(index) for _, index in sorted(found, key=lambda key: key[1])]
     name = outputs[0].node.name if len(outputs) == 1 else graph.unique_name("region")
-    region = Node(REGION, name, {"node": name, **encode(group, given, outputs)}, given)
+    vector, places = pack({v.node.name: graph.params[v.node.name] for v in own})
+    attrs = encode(group, given, outputs, list(zip(own, places)))
+    if own:
+        attrs["content_id"] = hashlib.sha1(attrs["content_id"].encode() + vector.tobytes()).hexdigest()[:16]
+        given.append(graph.add_param(f"{name}_params", vector))
+    region = Node(REGION, name, {"node": name, **attrs}, given)
     graph.nodes = [n for n in graph.nodes if id(n) not in members] + [region]
     for k, value in enumerate(outputs):
         outside = [u for u in uses[id(value.node), value.index] if _outside(u.node, members)]
@@ -138,6 +147,15 @@ def _replace(graph: Graph, group: Group) -> None:
             outside = [u for u in outside if u.node is not None]
         graph.replace(value, new, only=outside)
     graph.sort()
+    graph.prune()
+
+
+def _is_packed(graph: Graph, value: Value, uses, members: Set[int]) -> bool:
+    """Whether it is a parameter that nobody but the region reads."""
+    array = graph.param_of(value)
+    if array is None or array.dtype.name not in PACKED_DTYPES or not array.size or not array.ndim:
+        return False
+    return not any(_outside(use.node, members) for use in uses[id(value.node), value.index])
 
 
 def _outside(node, members: Set[int]) -> bool:

@@ -96,11 +96,8 @@ class Region : public Kernel {
 
   void point(const std::vector<Tensor>& in, const std::vector<Tensor>& out, char* arena, Session* session) const {
     auto set = [&](const Place& place, Tensor* tensor) {
-      const Tensor* host = place.kind == Place::kInput    ? &in[place.at]
-                           : place.kind == Place::kOutput ? &out[place.at]
-                                                          : nullptr;
-      tensor->data = host ? host->data : arena + place.at;
-      tensor->version = host ? host->version : 0;
+      tensor->data = place.of(in, out, arena);
+      tensor->version = place.version(in);
     };
     for (size_t i = 0; i < plan_.steps.size(); ++i) {
       const RegionStep& step = plan_.steps[i];

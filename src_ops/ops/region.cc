@@ -1,8 +1,11 @@
 #include "region.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <map>
 #include <sstream>
+
+#include "output_stage.h"
 
 namespace mxq {
 namespace {
@@ -44,6 +47,41 @@ bool read_value(const std::string& text, RegionValue* value) {
   return *at++ == ':' && number(&value->index) && *at == '\0';
 }
 
+constexpr int64_t kMaxDim = int64_t{1} << 31, kMaxBytes = int64_t{1} << 40;
+
+bool read_number(const std::string& text, int64_t limit, int64_t* value) {
+  if (text.empty() || text.size() > 18 || text.find_first_not_of("0123456789") != std::string::npos) return false;
+  *value = std::atoll(text.c_str());
+  return *value < limit;
+}
+
+bool read_dtype(const std::string& text, DType* dtype) {
+  for (DType t : {DType::kInt8, DType::kUint8, DType::kInt32, DType::kFloat32}) {
+    if (text != name_of(t)) continue;
+    *dtype = t;
+    return true;
+  }
+  return false;
+}
+
+bool read_shape(const std::string& text, Shape* shape) {
+  int64_t bytes = 4;
+  for (const std::string& part : split(text, 'x')) {
+    int64_t n;
+    if (!read_number(part, kMaxDim, &n) || n == 0 || n > kMaxBytes / bytes) return false;
+    bytes *= n;
+    shape->push_back(n);
+  }
+  return !text.empty() && text.back() != 'x';
+}
+
+bool read_offset(const std::string& text, size_t* offset) {
+  int64_t n;
+  if (!read_number(text, kMaxBytes, &n) || n % 64) return false;
+  *offset = static_cast<size_t>(n);
+  return true;
+}
+
 const OpEntry* find_entry(const std::string& name) {
   for (const OpEntry& entry : op_table()) {
     if (name == entry.name && name != "mxq_region") return &entry;
@@ -56,6 +94,21 @@ const OpEntry* find_entry(const std::string& name) {
 class RegionOp::Reader {
  public:
   Reader(const Attrs& attrs, int num_inputs) : attrs_(attrs), num_inputs_(num_inputs) {}
+
+  std::vector<PackedParam> packed() {
+    std::vector<PackedParam> params;
+    for (const std::string& text : split(attrs_.get_string("packed", ""), '\n')) {
+      const std::vector<std::string> fields = split(text, '\t');
+      PackedParam param;
+      if (fields.size() != 4 || !read_dtype(fields[1], &param.type.dtype) || !read_shape(fields[2], &param.type.shape) ||
+          !read_offset(fields[3], &param.offset)) {
+        fail("packed", "'" + text + "' is not name, type, shape (6x3x3x3) and a multiple of 64, with tabs between");
+      }
+      params.push_back(std::move(param));
+    }
+    num_packed_ = static_cast<int>(params.size());
+    return params;
+  }
 
   std::vector<RegionLine> lines() const {
     std::vector<RegionLine> lines;
@@ -71,10 +124,11 @@ class RegionOp::Reader {
       RegionValue v;
       bool known = read_value(part, &v);
       known = known &&
-              (v.line < 0 ? v.index < num_inputs_
+              (v.line < 0 ? v.index < num_inputs_ + num_packed_
                           : v.line < static_cast<int>(before.size()) && v.index < before[v.line].op->num_outputs());
       if (!known) {
         fail(key, "'" + part + "' is no input below num_inputs=" + std::to_string(num_inputs_) +
+                      (num_packed_ ? ", no packed parameter behind them" : "") +
                       " and no output of a line above (i3, 7, 7:1)");
       }
       values.push_back(v);
@@ -120,26 +174,26 @@ class RegionOp::Reader {
 
   const Attrs& attrs_;
   const int num_inputs_;
+  int num_packed_ = 0;
 };
 
-namespace {
-
-// Runs `infer` of every line on what is known of its inputs; what it fills in of the region's inputs is kept.
-template <class T, class Infer>
-void infer(const RegionOp& op, const T& unknown, std::vector<T>* in, std::vector<T>* out, Infer infer_line) {
+// Runs `infer_line` of every line on what is known of its inputs; what it fills in of the region's inputs is kept.
+template <class T, class TypeOf, class Infer>
+void RegionOp::infer(const T& unknown, std::vector<T>* in, std::vector<T>* out, TypeOf type_of, Infer infer_line) const {
+  std::vector<T> all = *in;
+  for (const PackedParam& param : packed) all.push_back(type_of(param.type));
   std::vector<std::vector<T>> values;
-  auto at = [&](const RegionValue& v) -> T& { return v.line < 0 ? (*in)[v.index] : values[v.line][v.index]; };
-  for (const RegionLine& line : *op.lines) {
+  auto at = [&](const RegionValue& v) -> T& { return v.line < 0 ? all[v.index] : values[v.line][v.index]; };
+  for (const RegionLine& line : *lines) {
     std::vector<T> inputs, outputs(line.op->num_outputs(), unknown);
     for (const RegionValue& v : line.inputs) inputs.push_back(at(v));
     within(line, [&] { infer_line(*line.op, &inputs, &outputs); });
     for (size_t i = 0; i < inputs.size(); ++i) at(line.inputs[i]) = inputs[i];
     values.push_back(std::move(outputs));
   }
-  for (size_t i = 0; i < op.outputs.size(); ++i) (*out)[i] = at(op.outputs[i]);
+  for (size_t i = 0; i < outputs.size(); ++i) (*out)[i] = at(outputs[i]);
+  std::copy(all.begin(), all.begin() + in->size(), in->begin());
 }
-
-}  // namespace
 
 RegionOp::RegionOp(const Attrs& attrs) : label(attrs.op_name()) {
   attrs.accept("content_id");
@@ -147,7 +201,9 @@ RegionOp::RegionOp(const Attrs& attrs) : label(attrs.op_name()) {
   if (count < 1 || count > (1 << 20)) attrs.fail("num_inputs", "must be 1 or more");
   num_inputs_ = static_cast<int>(count);
   try {
-    read(Reader(attrs, num_inputs_));
+    Reader reader(attrs, num_inputs_);
+    packed = reader.packed();
+    read(reader);
   } catch (const Error& e) {  // of a line
     throw Error(labelled("mxq_region", label, e.what()));
   }
@@ -167,13 +223,32 @@ void RegionOp::read(const Reader& reader) {
 }
 
 void RegionOp::infer_types(std::vector<DType>* in, std::vector<DType>* out) const {
-  infer(*this, DType::kUnknown, in, out,
-        [](const Op& op, std::vector<DType>* i, std::vector<DType>* o) { op.infer_types(i, o); });
+  if (!packed.empty()) {
+    if (in->back() == DType::kUnknown) in->back() = DType::kInt8;
+    MXQ_CHECK(in->back() == DType::kInt8, "packed parameters have type " << name_of(in->back()) << "; expected int8");
+  }
+  infer(
+      DType::kUnknown, in, out, [](const TensorType& type) { return type.dtype; },
+      [](const Op& op, std::vector<DType>* i, std::vector<DType>* o) { op.infer_types(i, o); });
 }
 
 void RegionOp::infer_shapes(std::vector<Shape>* in, std::vector<Shape>* out) const {
-  infer(*this, Shape(), in, out,
-        [](const Op& op, std::vector<Shape>* i, std::vector<Shape>* o) { op.infer_shapes(i, o); });
+  if (!packed.empty()) {
+    size_t bytes = 0;
+    for (const PackedParam& p : packed) {
+      bytes = std::max(bytes, p.offset + num_elements(p.type.shape) * size_of(p.type.dtype));
+    }
+    unify_shape("packed parameters", {static_cast<int64_t>(bytes)}, &in->back());
+  }
+  infer(
+      Shape(), in, out, [](const TensorType& type) { return type.shape; },
+      [](const Op& op, std::vector<Shape>* i, std::vector<Shape>* o) { op.infer_shapes(i, o); });
+}
+
+std::vector<TensorType> RegionOp::with_packed(const std::vector<TensorType>& in) const {
+  std::vector<TensorType> all = in;
+  for (const PackedParam& param : packed) all.push_back(param.type);
+  return all;
 }
 
 std::vector<std::vector<TensorType>> RegionOp::types(const std::vector<TensorType>& in) const {
@@ -191,16 +266,18 @@ std::vector<std::vector<TensorType>> RegionOp::types(const std::vector<TensorTyp
     for (size_t k = 0; k < o->size(); ++k) (*o)[k] = {out_types[k], out_shapes[k]};
     values.push_back(*o);
   };
-  infer(*this, TensorType(), &known, &ends, infer_line);
+  infer(
+      TensorType(), &known, &ends, [](const TensorType& type) { return type; }, infer_line);
   return values;
 }
 
 int64_t RegionOp::macs(const std::vector<TensorType>& in) const {
   const auto values = types(in);
+  const auto all = with_packed(in);
   int64_t sum = 0;
   for (const RegionLine& line : *lines) {
     std::vector<TensorType> inputs;
-    for (const RegionValue& v : line.inputs) inputs.push_back(v.line < 0 ? in[v.index] : values[v.line][v.index]);
+    for (const RegionValue& v : line.inputs) inputs.push_back(v.line < 0 ? all[v.index] : values[v.line][v.index]);
     sum += line.op->macs(inputs);
   }
   return sum;

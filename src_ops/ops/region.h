@@ -1,5 +1,6 @@
 // mxq_region: several operators as one. Their tensors live in one block of memory, nothing is dispatched between them.
-//   inputs:  the data and the parameters of all operators, in the order that `graph` counts them
+//   inputs:  the data and the parameters of all operators, in the order that `graph` counts them; the last one may hold
+//            many parameters, because hosts look up and check every array at every call
 //   outputs: what `outputs` names
 //
 //   graph:      one line per operator, in an order in which inputs come first; fields between tabs:
@@ -7,6 +8,9 @@
 //               inputs between spaces: "i3" is input 3 of the region, "7" the output of line 7, "7:1" its second one.
 //               "%25", "%09" and "%0A" stand for percent, tab and end of line in names and values.
 //   num_inputs: how many the region has
+//   packed:     parameters in the last input, an int8 vector: one line each, fields between tabs: name, type, shape
+//               (6x3x3x3), offset in bytes, a multiple of 64. They are counted behind the inputs: with num_inputs=2,
+//               the first one is "i2".
 //   outputs:    references as above, one or more lines' outputs, none twice
 //   content_id: tells regions apart that differ; not read
 #pragma once
@@ -24,6 +28,12 @@ struct RegionValue {
   int line;
   int index;
   bool operator==(const RegionValue& o) const { return line == o.line && index == o.index; }
+};
+
+// A parameter in the region's last input.
+struct PackedParam {
+  TensorType type;
+  size_t offset;
 };
 
 struct RegionLine {
@@ -46,16 +56,21 @@ class RegionOp : public Op {
   size_t weight() const override { return lines->size(); }
   int64_t macs(const std::vector<TensorType>& in) const override;
 
+  // The types of inputs, with those of the packed parameters behind them: what a RegionValue counts.
+  std::vector<TensorType> with_packed(const std::vector<TensorType>& in) const;
   // Types and shapes of every line's outputs, for inputs that are all known.
   std::vector<std::vector<TensorType>> types(const std::vector<TensorType>& in) const;
 
   std::string label;
   std::shared_ptr<const std::vector<RegionLine>> lines;  // kernels may outlive the operator
   std::vector<RegionValue> outputs;
+  std::vector<PackedParam> packed;
 
  private:
   class Reader;
   void read(const Reader& reader);
+  template <class T, class TypeOf, class Infer>
+  void infer(const T& unknown, std::vector<T>* in, std::vector<T>* out, TypeOf type_of, Infer infer_line) const;
 
   int num_inputs_;
 };

@@ -13,7 +13,7 @@ namespace {
 class Planner {
  public:
   Planner(const RegionOp& op, const std::vector<TensorType>& in, Device device)
-      : op_(op), lines_(*op.lines), in_(in), device_(device) {
+      : op_(op), lines_(*op.lines), num_inputs_(static_cast<int>(in.size())), in_(op.with_packed(in)), device_(device) {
     types_ = op.types(in);
     for (const auto& types : types_) base_.emplace_back(types.size());
     for (size_t i = 0; i < lines_.size(); ++i) {
@@ -102,7 +102,9 @@ class Planner {
 
   Place place_of(const RegionValue& v) const {
     const RegionValue base = base_of(v);
-    return base.line < 0 ? Place{Place::kInput, static_cast<size_t>(base.index)} : places_.at(key(base));
+    if (base.line >= 0) return places_.at(key(base));
+    if (base.index >= num_inputs_) return {Place::kPacked, op_.packed[base.index - num_inputs_].offset};
+    return {Place::kInput, static_cast<size_t>(base.index)};
   }
 
   RegionPlan write() const {
@@ -119,7 +121,7 @@ class Planner {
         step.in_types.push_back(type_of(v));
         step.in.push_back(place_of(v));
         if (!line.op->keeps_input(static_cast<int>(k))) continue;
-        if (v.line < 0) kept.insert(v.index);
+        if (v.line < 0) kept.insert(std::min(v.index, num_inputs_ - 1));
         step.keeps_inputs = step.keeps_inputs && v.line < 0;
       }
       for (size_t k = 0; k < base_[i].size(); ++k) {
@@ -137,7 +139,8 @@ class Planner {
 
   const RegionOp& op_;
   const std::vector<RegionLine>& lines_;
-  const std::vector<TensorType>& in_;
+  const int num_inputs_;
+  const std::vector<TensorType> in_;  // with the packed parameters
   const Device device_;
   std::vector<std::vector<TensorType>> types_;
   std::vector<std::vector<RegionValue>> base_;  // the value whose memory each value has

@@ -9,10 +9,20 @@
 
 namespace mxq {
 
-// Memory of one tensor: an input or an output of the region by number, or a place in the arena by offset.
+// Memory of one tensor: an input or an output of the region by number, or a place in the arena or in the packed
+// parameters, the last input, by offset.
 struct Place {
-  enum Kind { kInput, kOutput, kArena } kind;
+  enum Kind { kInput, kOutput, kArena, kPacked } kind;
   size_t at;
+  char* of(const std::vector<Tensor>& in, const std::vector<Tensor>& out, char* arena) const {
+    return kind == kInput    ? in[at].as<char>()
+           : kind == kOutput ? out[at].as<char>()
+           : kind == kArena  ? arena + at
+                             : in.back().as<char>() + at;
+  }
+  uint64_t version(const std::vector<Tensor>& in) const {
+    return kind == kInput ? in[at].version : kind == kPacked ? in.back().version : 0;
+  }
 };
 
 struct RegionStep {

@@ -6,12 +6,14 @@ namespace {
 
 class RefRegion : public Kernel {
  public:
-  RefRegion(const RegionOp& op, const std::vector<TensorType>& in) : lines_(op.lines), outputs_(op.outputs) {
+  RefRegion(const RegionOp& op, const std::vector<TensorType>& in)
+      : lines_(op.lines), outputs_(op.outputs), packed_(op.packed) {
     values_ = op.types(in);
+    const auto types = op.with_packed(in);
     for (size_t i = 0; i < lines_->size(); ++i) {
       const RegionLine& line = (*lines_)[i];
       std::vector<TensorType> inputs;
-      for (const RegionValue& v : line.inputs) inputs.push_back(v.line < 0 ? in[v.index] : values_[v.line][v.index]);
+      for (const RegionValue& v : line.inputs) inputs.push_back(v.line < 0 ? types[v.index] : values_[v.line][v.index]);
       kernels_.push_back(within(line, [&] { return make_kernel(*line.entry, *line.op, inputs, values_[i], "ref"); }));
     }
   }
@@ -26,10 +28,12 @@ class RefRegion : public Kernel {
       }
     }
     for (size_t i = 0; i < outputs_.size(); ++i) values[outputs_[i].line][outputs_[i].index] = out[i];
+    std::vector<Tensor> all = in;
+    for (const PackedParam& p : packed_) all.push_back({in.back().as<char>() + p.offset, p.type, in.back().version});
     for (size_t i = 0; i < kernels_.size(); ++i) {
       const RegionLine& line = (*lines_)[i];
       std::vector<Tensor> inputs;
-      for (const RegionValue& v : line.inputs) inputs.push_back(v.line < 0 ? in[v.index] : values[v.line][v.index]);
+      for (const RegionValue& v : line.inputs) inputs.push_back(v.line < 0 ? all[v.index] : values[v.line][v.index]);
       RunContext inner;
       inner.workspace = ctx->workspace;
       within(line, [&] { kernels_[i]->run(inputs, values[i], &inner); });
@@ -39,6 +43,7 @@ class RefRegion : public Kernel {
  private:
   std::shared_ptr<const std::vector<RegionLine>> lines_;
   std::vector<RegionValue> outputs_;
+  std::vector<PackedParam> packed_;
   std::vector<std::vector<TensorType>> values_;
   std::vector<KernelPtr> kernels_;
 };

@@ -12,7 +12,7 @@ from parameterized import parameterized
 
 from mxq import native
 from mxq.graph import VARIABLE, Graph, Node
-from mxq.regions import encode
+from mxq.regions import encode, pack
 
 from .calling import call, check_all, error_of, integers, nd
 
@@ -84,6 +84,53 @@ def test_equals_its_operators(data, seed):
             values.append(b.add("mxq_elemwise_add", [x, data.draw(st.sampled_from(values))], out_scale="2.0"))
     chosen = data.draw(st.lists(st.sampled_from(values[1:]), min_size=1, max_size=3, unique_by=lambda v: id(v.node)))
     b.check(chosen)
+
+
+@given(st.integers(1, 5), st.integers(0, 1000))
+@settings(max_examples=20, derandomize=True, deadline=None)
+def test_packed_parameters_are_read_where_they_lie(count, seed):
+    rng = np.random.RandomState(seed)
+    b = _Builder([integers(rng, "int8", (1, 3, 3, 6))])
+    x = b.inputs[0]
+    for _ in range(count):
+        x = b.conv(rng, x)
+    params = list(zip(b.inputs, b.arrays))[1:]
+    vector, places = pack({value.node.name: array for value, array in params})
+    attrs = encode(b.nodes, b.inputs[:1], [x], [(value, place) for (value, _), place in zip(params, places)])
+    check_all("mxq_region", [b.arrays[0], vector], attrs, [b.results[id(x.node), 0]])
+
+
+PACKED = {"graph": "mxq_dequantize\tinner\ti0 i2\tranges=channel\taxis=1", "num_inputs": "2"}
+
+
+@parameterized.expand(
+    [
+        ("fields", {"packed": "s\tfloat32\t3"}, ["packed", "tabs"]),
+        ("type", {"packed": "s\tfloat16\t3\t0"}, ["packed", "float16"]),
+        ("shape", {"packed": "s\tfloat32\t3x\t0"}, ["packed", "3x"]),
+        ("no_dimensions", {"packed": "s\tfloat32\t\t0"}, ["packed"]),
+        ("huge", {"packed": "s\tfloat32\t2000000000x2000000000\t0"}, ["packed"]),
+        ("offset", {"packed": "s\tfloat32\t3\t4"}, ["packed", "64"]),
+        ("negative", {"packed": "s\tfloat32\t3\t-64"}, ["packed"]),
+        ("behind_the_last", {"packed": "s\tfloat32\t3\t0", "graph": "mxq_flatten\tf\ti3"}, ["'i3'", "packed"]),
+        ("too_short", {"packed": "s\tfloat32\t3\t64"}, ["packed parameters", "(12)", "(76)"]),
+        ("not_that_type", {"packed": "s\tint32\t3\t0"}, ["mxq_dequantize 'inner'", "int32"]),
+        ("not_that_shape", {"packed": "s\tfloat32\t1x3\t0"}, ["mxq_dequantize 'inner'"]),
+    ]
+)
+def test_errors_about_packed_parameters(_, attrs, parts):
+    given = {**PACKED, "outputs": "0", "node": "the_region", **attrs}
+    arrays = nd(np.zeros((2, 3), np.int8)), nd(np.zeros(12, np.int8))
+    text = error_of(lambda: mx.nd.mxq_region(*arrays, **given))
+    for part in ["mxq_region 'the_region'", *parts]:
+        assert part in text, text
+
+
+def test_packed_parameters_of_another_type_are_refused():
+    given = {**PACKED, "outputs": "0", "node": "the_region", "packed": "s\tfloat32\t3\t0"}
+    arrays = nd(np.zeros((2, 3), np.int8)), nd(np.zeros(12, np.uint8))
+    text = error_of(lambda: mx.nd.mxq_region(*arrays, **given))
+    assert "packed parameters" in text and "uint8" in text, text
 
 
 def test_a_residual_that_is_read_again_is_not_overwritten():

@@ -13,6 +13,7 @@ import mxq
 from mxq.graph import VARIABLE, Graph, Node
 from mxq.passes import run
 from mxq.passes.form_regions import form_regions, regions
+from mxq.regions import expand_regions
 
 from ..networks import NETWORKS, batch, fill, forward
 
@@ -25,7 +26,14 @@ def test_regions_compute_what_their_operators_do(name, mode):
     plain = mxq.quantize_model(net[0], net[1:3], data, data_names=list(net[3]), calib_mode=mode, regions=False)
     assert "mxq_region" not in plain.symbol.tojson()
     assert model.symbol.list_outputs() == plain.symbol.list_outputs() == net[0].list_outputs()
-    assert sorted(model.symbol.list_arguments()) == sorted(plain.symbol.list_arguments())
+    given = set(net[3])
+    assert [a for a in model.symbol.list_arguments() if a in given] == [
+        a for a in plain.symbol.list_arguments() if a in given
+    ]
+    expanded = expand_regions(Graph.from_symbol(*model))
+    assert {k: (v.dtype, v.tobytes()) for k, v in expanded.params.items()} == {
+        k: (v.asnumpy().dtype, v.asnumpy().tobytes()) for k, v in {**plain.arg_params, **plain.aux_params}.items()
+    }
     for a, b in zip(forward(model, data), forward(plain, data)):
         assert a.dtype == b.dtype and np.array_equal(a, b)
 
@@ -140,6 +148,30 @@ def test_every_way_to_run_a_network():
     module.reshape([("data", images[:1].shape)])
     module.forward(mx.io.DataBatch([mx.nd.array(images[:1])]), is_train=False)
     assert np.array_equal(module.get_outputs()[0].asnumpy(), expected[1])
+
+
+def test_parameters_become_one_but_for_those_that_others_read():
+    net = NETWORKS["residual"]()
+    model = mxq.quantize_model(net[0], net[1:3], batch(net[3]), data_names=list(net[3]))
+    assert list(model.arg_params) == ["fc_params"] and model.arg_params["fc_params"].dtype == np.int8
+    graph = model.operators.copy()
+    shared = next(n for n in graph.params if n.endswith("weight_quantize"))
+    graph.outputs.append(graph.node(shared).out())
+    formed = form_regions(graph)
+    assert set(formed.params) == {"fc_params", shared}
+    data = batch(net[3])
+    for a, b in zip(forward(formed, data), forward(graph, data)):
+        assert np.array_equal(a, b)
+
+
+def test_networks_with_other_weights_are_other_regions():
+    ids = set()
+    for seed in (0, 1):
+        net = NETWORKS["residual"]()
+        params = {k: v * (1 + seed) for k, v in net[1].items()}
+        model = mxq.quantize_model(net[0], (params, net[2]), batch(net[3]), data_names=list(net[3]))
+        ids.add(Graph.from_symbol(*model).node("fc").attrs["content_id"])
+    assert len(ids) == 2
 
 
 def test_a_missing_batch_size_is_told():
