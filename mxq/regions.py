@@ -209,7 +209,7 @@ def expand_regions(graph: Graph) -> Graph:
 
 
 def _unpacked(graph: Graph, region: Node, taken: Set[str], nodes: List[Node]) -> List[Value]:
-    """Variables for a region's packed parameters, with their arrays if the graph has those; adds to `taken`, `nodes`."""
+    """Variables for a region's packed parameters, with their arrays if the graph has them. Adds to `taken`, `nodes`."""
     values = []
     for param in packed_params(region):
         name = param.name if param.name not in taken else graph.unique_name(param.name)

@@ -2,21 +2,23 @@
 
 import contextlib
 import ctypes
+import functools
 import hashlib
 import time
 import warnings
-from typing import Callable, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Sequence
+from typing import Callable, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
 from ..errors import CalibrationError
 from ..graph import TYPE_FLAGS, Graph, Value
 from ..progress import Progress
+from ..threads import thread_pool
 from .samples import Layer, example_hashes
 from .statistics import NUM_BINS, Statistics
 
-#: Examples that run at once: every watched tensor of the network is alive at the same time.
-SUB_BATCH = 6
+#: Examples that run at once: every watched tensor of the network is alive at the same time, for two parts.
+SUB_BATCH = 4
 _DTYPES = {flag: name for name, flag in TYPE_FLAGS.items()}
 
 
@@ -76,22 +78,44 @@ def collect(
         for key, array in network.constants.items():
             _update(statistics, key, array, None, "as a parameter")
     saved = time.monotonic()
-    with Progress(num_examples, "calibrating", show=progress) as bar:
-        bar.step(statistics.num_examples)
-        for arrays, hashes, stream in _parts(data_batches, sub_batch, statistics.num_examples, statistics.stream):
-            first, n = statistics.num_examples, len(hashes)
-            for key, array in network.run(arrays, n, sub_batch or n):
-                _update(statistics, key, array, hashes, f"in calibration examples {first} to {first + n - 1}")
-                statistics.samples.update(key, array, hashes)
-            statistics.num_examples += n
-            statistics.stream = stream
-            bar.step(n)
-            if checkpoint is not None and time.monotonic() - saved >= checkpoint_seconds:
-                checkpoint(statistics)
-                saved = time.monotonic()
+    first = statistics.num_examples
+    waiting: List[Tuple[Part, Callable]] = []  # the part before: its values are added while the network runs
+    with Progress(num_examples, "calibrating", show=progress) as bar, thread_pool() as start:
+        bar.step(first)
+
+        def settle() -> None:
+            nonlocal saved
+            while waiting:
+                part, results = waiting.pop()
+                results()
+                statistics.num_examples += len(part.hashes)
+                statistics.stream = part.stream
+                bar.step(len(part.hashes))
+                if checkpoint is not None and time.monotonic() - saved >= checkpoint_seconds:
+                    checkpoint(statistics)
+                    saved = time.monotonic()
+
+        try:
+            for part in _parts(data_batches, sub_batch, first, statistics.stream):
+                n = len(part.hashes)
+                values = list(network.run(part.arrays, n, sub_batch or n))
+                settle()
+                where = f"in calibration examples {first} to {first + n - 1}"
+                waiting.append((part, start(functools.partial(_add, statistics, part.hashes, where), values)))
+                first += n
+        finally:
+            settle()
     if not statistics.num_examples:
         raise CalibrationError("the calibration data is empty")
     return statistics
+
+
+def _add(statistics: Statistics, hashes: np.ndarray, where: str, value: Tuple[str, Callable]) -> None:
+    key, read = value
+    output, array = read()  # the array is memory of the output
+    _update(statistics, key, array, hashes, where)
+    statistics.samples.update(key, array, hashes)
+    del array, output
 
 
 def _update(statistics: Statistics, key: str, array: np.ndarray, examples: Optional[np.ndarray], where: str) -> None:
@@ -161,6 +185,12 @@ def _numpy(array) -> np.ndarray:
     return array if isinstance(array, np.ndarray) else array.asnumpy()
 
 
+def _read(holder: list, kept: int, of: int) -> Tuple:
+    output = holder.pop()
+    array = _view(output)
+    return output, array[: len(array) * kept // of]
+
+
 def _view(array) -> np.ndarray:
     """The memory of an NDArray on the CPU as numpy, without a copy, to be read while the NDArray lives."""
     import mxnet as mx
@@ -209,7 +239,10 @@ class _Network:
             self._run = mx.nd.CachedOp(self._symbol)
 
     def run(self, arrays: Mapping[str, np.ndarray], n: int, size: int):
-        """Yields (key, array) of every watched value that depends on the data; an array is valid until the next.
+        """Yields (key, function) of every watched value that depends on the data.
+
+        The function, to be called once, returns an NDArray, or None, and the value as an array, which is memory of the
+        NDArray. A value takes memory until both are gone.
 
         Args:
             arrays: n examples by input name.
@@ -220,23 +253,21 @@ class _Network:
         for key, name in self._from_data.items():
             if name not in arrays:
                 raise CalibrationError(f"calibration data lacks input {name!r}; it has {', '.join(arrays)}")
-            yield key, arrays[name]
+            yield key, functools.partial(lambda array: (None, array), arrays[name])
         if self._run is None:
             return
         if n < size and self._grows_alike({name: arrays[name].shape for name in self._free if name in arrays}, n, size):
             more = np.append(np.arange(n), np.full(size - n, n - 1))
             arrays, kept = {name: array[more] for name, array in arrays.items()}, (n, size)
         else:
-            kept = (1, 1)
+            kept = 1, 1
         inputs = self._inputs(arrays)
         with mx.autograd.pause(train_mode=False):
             outputs = self._run(*inputs)
         outputs = outputs if isinstance(outputs, list) else [outputs]
         outputs[-1].wait_to_read()  # the network and the statistics would fight for the processors
         for key in self._computed:
-            output = outputs.pop(0)
-            array = _view(output)
-            yield key, array[: len(array) * kept[0] // kept[1]] if kept[1] > 1 else array
+            yield key, functools.partial(_read, [outputs.pop(0)], *kept)
 
     def _grows_alike(self, shapes: Mapping[str, tuple], n: int, size: int) -> bool:
         """Whether the first axis of every watched value is n times something, and so for another number of examples."""

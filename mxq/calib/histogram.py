@@ -128,6 +128,7 @@ def native_library() -> Optional[ctypes.CDLL]:
             pointer, pointer,
         ]  # fmt: skip
         library.mxq_patches.argtypes = [pointer, number, pointer, pointer, pointer, pointer, number, pointer]
+        library.mxq_use_threads.argtypes, library.mxq_use_threads.restype = [ctypes.c_int], ctypes.c_int
         for function in (library.mxq_measure, library.mxq_count, library.mxq_patches):
             function.restype = None
         return library

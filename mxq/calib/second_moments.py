@@ -33,6 +33,9 @@ class SecondMoments(Mapping):
         layer = self._layers[name]
         return moments_of(self._samples[layer.source].rows(self._scales.get(layer.key)), layer.groups)
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._layers
+
     def __iter__(self):
         return iter(self._layers)
 

@@ -100,8 +100,8 @@ class RegionOp::Reader {
     for (const std::string& text : split(attrs_.get_string("packed", ""), '\n')) {
       const std::vector<std::string> fields = split(text, '\t');
       PackedParam param;
-      if (fields.size() != 4 || !read_dtype(fields[1], &param.type.dtype) || !read_shape(fields[2], &param.type.shape) ||
-          !read_offset(fields[3], &param.offset)) {
+      if (fields.size() != 4 || !read_dtype(fields[1], &param.type.dtype) ||
+          !read_shape(fields[2], &param.type.shape) || !read_offset(fields[3], &param.offset)) {
         fail("packed", "'" + text + "' is not name, type, shape (6x3x3x3) and a multiple of 64, with tabs between");
       }
       params.push_back(std::move(param));
@@ -179,7 +179,8 @@ class RegionOp::Reader {
 
 // Runs `infer_line` of every line on what is known of its inputs; what it fills in of the region's inputs is kept.
 template <class T, class TypeOf, class Infer>
-void RegionOp::infer(const T& unknown, std::vector<T>* in, std::vector<T>* out, TypeOf type_of, Infer infer_line) const {
+void RegionOp::infer(const T& unknown, std::vector<T>* in, std::vector<T>* out, TypeOf type_of,
+                     Infer infer_line) const {
   std::vector<T> all = *in;
   for (const PackedParam& param : packed) all.push_back(type_of(param.type));
   std::vector<std::vector<T>> values;
@@ -266,8 +267,7 @@ std::vector<std::vector<TensorType>> RegionOp::types(const std::vector<TensorTyp
     for (size_t k = 0; k < o->size(); ++k) (*o)[k] = {out_types[k], out_shapes[k]};
     values.push_back(*o);
   };
-  infer(
-      TensorType(), &known, &ends, [](const TensorType& type) { return type; }, infer_line);
+  infer(TensorType(), &known, &ends, [](const TensorType& type) { return type; }, infer_line);
   return values;
 }
 
