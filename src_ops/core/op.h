@@ -75,6 +75,8 @@ enum class Device { kCpu, kGpu };
 struct Implementation {
   const char* name;  // "onednn", "avx", "ref": what the node attribute `backend` selects
   KernelFactory make;
+  // Whether it is quicker than the next one in the list; null: always. Where it is not, that one comes first.
+  bool (*pays)(const Op& op, const std::vector<TensorType>& in) = nullptr;
 };
 
 struct OpEntry {

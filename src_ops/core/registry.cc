@@ -44,8 +44,18 @@ KernelPtr make_kernel(const OpEntry& entry, const Op& op, const std::vector<Tens
   std::string reasons, names;
   const std::vector<Implementation>& implementations = device == Device::kGpu ? entry.gpu : entry.cpu;
   MXQ_CHECK(!implementations.empty(), "there is no implementation for GPUs in this library");
+  std::vector<const Implementation*> order;
+  for (size_t i = 0; i < implementations.size(); ++i) {
+    const bool first = !implementations[i].pays || i + 1 == implementations.size() || implementations[i].pays(op, in);
+    if (!first) order.push_back(&implementations[i + 1]);
+    order.push_back(&implementations[i]);
+    if (!first) ++i;
+  }
   for (const Implementation& implementation : implementations) {
     names += std::string(names.empty() ? "" : ", ") + implementation.name;
+  }
+  for (const Implementation* each : order) {
+    const Implementation& implementation = *each;
     if (!any && backend != implementation.name) continue;
     known = true;
     std::string why_not;

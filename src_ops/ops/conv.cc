@@ -102,7 +102,11 @@ void ConvOp::infer_shapes(std::vector<Shape>* in, std::vector<Shape>* out) const
 OpEntry conv_entry() {
   return {"mxq_conv",
           parse_conv,
-          {{"vnni", cpu_depthwise_vnni}, {"onednn", cpu_conv_onednn}, {"avx", cpu_linear_avx}, {"ref", ref_linear}}};
+          {{"vnni", cpu_depthwise_vnni},
+           {"tiles", cpu_conv_tiles, tiles_pay},
+           {"onednn", cpu_conv_onednn},
+           {"avx", cpu_linear_avx},
+           {"ref", ref_linear}}};
 }
 
 }  // namespace mxq

@@ -55,6 +55,9 @@ KernelPtr cpu_linear_avx(const Op& op, const std::vector<TensorType>& in, const 
                          std::string* why_not);
 KernelPtr cpu_depthwise_vnni(const Op& op, const std::vector<TensorType>& in, const std::vector<TensorType>& out,
                              std::string* why_not);
+KernelPtr cpu_conv_tiles(const Op& op, const std::vector<TensorType>& in, const std::vector<TensorType>& out,
+                         std::string* why_not);
+bool tiles_pay(const Op& op, const std::vector<TensorType>& in);
 KernelPtr cpu_conv_onednn(const Op& op, const std::vector<TensorType>& in, const std::vector<TensorType>& out,
                           std::string* why_not);
 

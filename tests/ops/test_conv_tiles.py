@@ -1,0 +1,91 @@
+"""Convolutions by the register tiles for AVX-512 VNNI against the reference."""
+
+import unittest
+
+import mxnet as mx
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mxq import native
+
+from .calling import call, integers
+
+LIMITS = {"int8": (-128, 127), "uint8": (0, 255)}
+
+
+def _need_vnni():
+    if "avx512_vnni" not in native.info()["cpu"]["features"]:
+        raise unittest.SkipTest("this processor has no AVX-512 VNNI")
+
+
+@st.composite
+def _cases(draw):
+    kernel = draw(st.sampled_from([(1, 1), (1, 1), (3, 3), (1, 3), (2, 1), (5, 5)]))
+    dilate = draw(st.sampled_from([(1, 1), (1, 1), (2, 2), (1, 3)]))
+    stride = draw(st.sampled_from([(1, 1), (1, 1), (2, 2), (1, 2)]))
+    begin, end = (draw(st.tuples(st.integers(0, 2), st.integers(0, 2))) for _ in range(2))
+    covered = [(k - 1) * d + 1 for k, d in zip(kernel, dilate)]
+    large = draw(st.integers(0, 5)) == 0  # pixels enough for more than one part
+    sizes = [draw(st.integers(max(1, covered[i] - begin[i] - end[i]), 24 if large else 14)) for i in (0, 1)]
+    if draw(st.booleans()):
+        begin = end = (0, 0)
+        sizes = [max(n, c) for n, c in zip(sizes, covered)]
+    dtype, out = draw(st.sampled_from(["int8", "uint8"])), draw(st.sampled_from(["int8", "uint8", "float32"]))
+    attrs = {
+        "kernel": kernel,
+        "stride": stride,
+        "dilate": dilate,
+        "pad_begin": begin,
+        "pad_end": end,
+        "num_filter": draw(st.sampled_from([1, 7, 16, 17, 33, 48, 64, 65, 96, 130])),
+        "no_bias": draw(st.booleans()),
+        "in_zero_point": draw(st.sampled_from([0, 0, 5, *LIMITS[dtype]])),
+        "in_scale": 0.5,
+        "out_type": out,
+    }
+    residual = None
+    if out != "float32":
+        attrs["out_scale"] = draw(st.sampled_from([0.9, 0.9, 0.9, 1e-9]))  # the last: what int32 does not hold
+        attrs["out_zero_point"] = draw(st.sampled_from([0, 0, 3, *LIMITS[out]]))
+        if draw(st.booleans()):
+            residual = draw(st.sampled_from(["int8", "uint8"]))
+            attrs.update(sum="before_act", sum_scale=0.7)
+            attrs["sum_zero_point"] = draw(st.sampled_from([0, 0, *LIMITS[residual]]))
+    attrs.update(draw(st.sampled_from([{}, {"act": "relu"}, {"act": "clip", "act_alpha": -20.0, "act_beta": 60.0}])))
+    shape = (draw(st.integers(1, 2)), *sizes, draw(st.sampled_from([1, 3, 4, 8, 12, 17, 64])))
+    return dtype, residual, shape, attrs, draw(st.integers(0, 2**31))
+
+
+@given(_cases())
+@settings(max_examples=400, derandomize=True, deadline=None)
+def test_equals_the_reference(case):
+    _need_vnni()
+    dtype, residual, shape, attrs, seed = case
+    rng = np.random.RandomState(seed)
+    outputs = attrs["num_filter"]
+    inputs = [
+        integers(rng, dtype, shape),
+        integers(rng, "int8", (outputs, shape[-1], *attrs["kernel"])),
+        rng.uniform(0.0005, 0.004, outputs).astype(np.float32),
+    ]
+    if not attrs["no_bias"]:
+        inputs.append(rng.randint(-9000, 9000, outputs).astype(np.int32))
+    if residual:
+        (y,) = call("mxq_conv", inputs, {**{k: v for k, v in attrs.items() if not k.startswith("sum")}, "backend": "ref"})
+        inputs.append(integers(rng, residual, y.shape))
+    (expected,) = call("mxq_conv", inputs, {**attrs, "backend": "ref"})
+    (got,) = call("mxq_conv", inputs, {**attrs, "backend": "tiles"})
+    assert np.array_equal(got, expected), (case, np.sum(got != expected))
+
+
+def test_other_convolutions_are_refused():
+    x, w, s = np.zeros((1, 5, 5, 4), np.int8), np.zeros((4, 4, 3, 3), np.int8), np.ones(4, np.float32)
+    attrs = {"kernel": (3, 3), "num_filter": 4, "no_bias": True, "backend": "tiles"}
+    for change in ({"out_type": "int32"}, {"act": "leaky", "act_alpha": 0.1}):
+        try:
+            call("mxq_conv", [x, w, s], {**attrs, **change})
+        except mx.MXNetError as error:
+            assert "tiles:" in str(error)
+        else:
+            raise AssertionError(f"accepted {change}")
