@@ -37,6 +37,9 @@ class Op {
   virtual int in_place_input() const { return -1; }
   // Whether the output holds the bytes of input 0 in the same order, so that no run is needed.
   virtual bool is_view(const Shape& /*in*/) const { return false; }
+  // Whether this input is part of the output as it is, so that it may be written there: `offset` bytes behind its
+  // begin.
+  virtual bool is_part(int /*index*/, const std::vector<TensorType>& /*in*/, size_t* /*offset*/) const { return false; }
   // Whether a kernel keeps this input in a form of its own in the slot.
   virtual bool keeps_input(int /*index*/) const { return false; }
   // Multiplications of one run.
@@ -60,6 +63,8 @@ class Kernel {
  public:
   virtual ~Kernel() = default;
   virtual void run(const std::vector<Tensor>& in, const std::vector<Tensor>& out, RunContext* ctx) const = 0;
+  // Whether the output may be a part of a wider tensor: Tensor::row_bytes.
+  virtual bool writes_rows() const { return false; }
 };
 
 using KernelPtr = std::shared_ptr<const Kernel>;

@@ -19,11 +19,13 @@ struct TensorType {
   bool operator==(const TensorType& o) const { return dtype == o.dtype && shape == o.shape; }
 };
 
-// A view of memory that the host owns. `version` changes when the host knows that the content changed.
+// A view of memory that the host owns, or of a part of it. `version` changes when the host knows that the content
+// changed.
 struct Tensor {
   void* data = nullptr;
   TensorType type;
   uint64_t version = 0;
+  int64_t row_bytes = 0;  // from one row of the last axis to the next, where it is a part of a wider tensor; else 0
 
   template <class T>
   T* as() const {

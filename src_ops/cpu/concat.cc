@@ -1,5 +1,6 @@
 #include "../ops/concat.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "bytes.h"
@@ -39,8 +40,10 @@ class CpuConcat : public Kernel {
 
   void run(const std::vector<Tensor>& in, const std::vector<Tensor>& out, RunContext*) const override {
     uint8_t* dst = out[0].as<uint8_t>();
+    if (std::all_of(in.begin(), in.end(), [](const Tensor& t) { return t.row_bytes != 0; })) return;
     if (outer_ == 1) {  // few long runs: each is divided
       for (size_t k = 0; k < parts_.size(); ++k) {
+        if (in[k].row_bytes) continue;
         const uint8_t* src = in[k].as<uint8_t>();
         parallel_for(parts_[k].bytes, 2, [&](int64_t begin, int64_t end) {
           move(parts_[k], src + begin, dst + parts_[k].offset + begin, end - begin);
@@ -51,6 +54,7 @@ class CpuConcat : public Kernel {
     parallel_for(outer_, 2 * row_, [&](int64_t begin, int64_t end) {
       for (size_t k = 0; k < parts_.size(); ++k) {
         const Part& part = parts_[k];
+        if (in[k].row_bytes) continue;  // it was written here
         const uint8_t* src = in[k].as<uint8_t>();
         for (int64_t o = begin; o < end; ++o)
           move(part, src + o * part.bytes, dst + o * row_ + part.offset, part.bytes);

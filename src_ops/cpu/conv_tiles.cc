@@ -282,6 +282,8 @@ class ConvTiles : public Kernel {
     });
   }
 
+  bool writes_rows() const override { return true; }
+
  private:
   std::shared_ptr<Packed> pack(const LayerParams& params) const {
     auto packed = std::make_shared<TilesPacked>();
@@ -409,7 +411,7 @@ class ConvTiles : public Kernel {
     t.multiplier = job.packed->multiplier + first;
     t.bias = job.packed->bias + first;
     t.live = channels == 64 ? ~uint64_t{0} : (uint64_t{1} << channels) - 1;
-    t.pixel_bytes = g_.out_c * size;
+    t.pixel_bytes = job.out->row_bytes ? job.out->row_bytes : g_.out_c * size;
     t.residual_pixel_bytes = g_.out_c;
     for (int64_t i = from; i < to; ++i) {
       const int64_t p = begin + (end - begin) * i / tiles, n = begin + (end - begin) * (i + 1) / tiles - p;

@@ -98,6 +98,7 @@ class Region : public Kernel {
     auto set = [&](const Place& place, Tensor* tensor) {
       tensor->data = place.of(in, out, arena);
       tensor->version = place.version(in);
+      tensor->row_bytes = place.row_bytes;
     };
     for (size_t i = 0; i < plan_.steps.size(); ++i) {
       const RegionStep& step = plan_.steps[i];

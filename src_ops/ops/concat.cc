@@ -74,6 +74,14 @@ void ConcatOp::infer_shapes(std::vector<Shape>* in, std::vector<Shape>* shapes) 
   (*shapes)[0] = joined;
 }
 
+bool ConcatOp::is_part(int index, const std::vector<TensorType>& in, size_t* offset) const {
+  const int64_t last = static_cast<int64_t>(in[0].shape.size()) - 1;
+  if ((dim < 0 ? dim + last + 1 : dim) != last || !is_copy(index, in[index].dtype)) return false;
+  *offset = 0;
+  for (int i = 0; i < index; ++i) *offset += in[i].shape[last] * size_of(in[i].dtype);
+  return true;
+}
+
 bool ConcatOp::is_copy(int input, DType dtype) const {
   return dtype == out.dtype && in_scales[input] == out.scale && in_zero_points[input] == out.zero_point;
 }

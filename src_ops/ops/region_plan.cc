@@ -24,8 +24,10 @@ class Planner {
 
   RegionPlan plan() {
     find_views();
+    make_kernels();
     find_last_uses();
     share_sums();
+    find_parts();
     place();
     return write();
   }
@@ -49,6 +51,24 @@ class Planner {
       if (is_output(out) || !line.op->is_view(type_of(line.inputs[0]).shape)) continue;
       is_view_[i] = true;
       base_[i][0] = base_of(line.inputs[0]);
+    }
+  }
+
+  std::vector<TensorType> types_in(const RegionLine& line) const {
+    std::vector<TensorType> types;
+    for (const RegionValue& v : line.inputs) types.push_back(type_of(v));
+    return types;
+  }
+
+  void make_kernels() {
+    made_.resize(lines_.size());
+    for (size_t i = 0; i < lines_.size(); ++i) {
+      if (is_view_[i]) continue;
+      const RegionLine& line = lines_[i];
+      within(line, [&] {
+        made_[i].kernel = make_kernel(*line.entry, *line.op, types_in(line), types_[i], line.backend,
+                                      &made_[i].implementation, device_);
+      });
     }
   }
 
@@ -81,22 +101,57 @@ class Planner {
     }
   }
 
+  // What is only a part of a wider tensor is written there, if its kernel can.
+  void find_parts() {
+    std::map<Key, int> uses;  // of memory
+    for (const RegionLine& line : lines_) {
+      for (const RegionValue& v : line.inputs) ++uses[key(base_of(v))];
+    }
+    for (size_t i = 0; i < lines_.size(); ++i) {
+      const RegionLine& line = lines_[i];
+      const RegionValue whole{static_cast<int>(i), 0};
+      if (is_view_[i] || is_output(whole) || !(base_of(whole) == whole)) continue;
+      for (size_t k = 0; k < line.inputs.size(); ++k) {
+        const RegionValue v = line.inputs[k];
+        size_t offset;
+        if (v.line < 0 || is_view_[v.line] || is_output(v) || !(base_of(v) == v) || uses[key(v)] != 1) continue;
+        if (!made_[v.line].kernel->writes_rows() || owns_more_than_itself(v)) continue;
+        if (!line.op->is_part(static_cast<int>(k), types_in(line), &offset)) continue;
+        parts_[key(v)] = {key(whole), offset};
+        first_use_[key(whole)] = std::min(first_use_.emplace(key(whole), static_cast<int>(i)).first->second, v.line);
+      }
+    }
+  }
+
+  bool owns_more_than_itself(const RegionValue& v) const {
+    int values = 0;
+    for (const auto& bases : base_) values += std::count(bases.begin(), bases.end(), v);
+    return values != 1;
+  }
+
   void place() {
     std::vector<Lifetime> lives;
     std::vector<Key> keys;
     for (size_t i = 0; i < lines_.size(); ++i) {
       for (size_t k = 0; k < base_[i].size(); ++k) {
         const RegionValue v{static_cast<int>(i), static_cast<int>(k)};
-        if (!(base_of(v) == v) || is_output(v)) continue;
+        if (!(base_of(v) == v) || is_output(v) || parts_.count(key(v))) continue;
         const auto last = last_use_.find(key(v));
         const int step = static_cast<int>(i);
-        lives.push_back({bytes_of(type_of(v)), step, last == last_use_.end() ? step : last->second});
+        const auto first = first_use_.find(key(v));
+        lives.push_back({bytes_of(type_of(v)), first == first_use_.end() ? step : first->second,
+                         last == last_use_.end() ? step : last->second});
         keys.push_back(key(v));
       }
     }
     const Arena arena = arrange(lives);
     arena_bytes_ = arena.bytes;
     for (size_t i = 0; i < keys.size(); ++i) places_[keys[i]] = {Place::kArena, arena.offsets[i]};
+    for (const auto& part : parts_) {
+      const TensorType& whole = types_[part.second.whole.first][part.second.whole.second];
+      const auto row_bytes = static_cast<int64_t>(whole.shape.back() * size_of(whole.dtype));
+      places_[part.first] = {Place::kArena, places_.at(part.second.whole).at + part.second.offset, row_bytes};
+    }
     for (size_t i = 0; i < op_.outputs.size(); ++i) places_[key(op_.outputs[i])] = {Place::kOutput, i};
   }
 
@@ -115,10 +170,9 @@ class Planner {
     for (size_t i = 0; i < lines_.size(); ++i) {
       if (is_view_[i]) continue;
       const RegionLine& line = lines_[i];
-      RegionStep step{&line, nullptr, "", {}, types_[i], {}, {}, true};
+      RegionStep step{&line, made_[i].kernel, made_[i].implementation, types_in(line), types_[i], {}, {}, true};
       for (size_t k = 0; k < line.inputs.size(); ++k) {
         const RegionValue& v = line.inputs[k];
-        step.in_types.push_back(type_of(v));
         step.in.push_back(place_of(v));
         if (!line.op->keeps_input(static_cast<int>(k))) continue;
         if (v.line < 0) kept.insert(std::min(v.index, num_inputs_ - 1));
@@ -127,10 +181,6 @@ class Planner {
       for (size_t k = 0; k < base_[i].size(); ++k) {
         step.out.push_back(place_of({static_cast<int>(i), static_cast<int>(k)}));
       }
-      within(line, [&] {
-        step.kernel = make_kernel(*line.entry, *line.op, step.in_types, step.out_types, line.backend,
-                                  &step.implementation, device_);
-      });
       plan.steps.push_back(std::move(step));
     }
     plan.kept_inputs.assign(kept.begin(), kept.end());
@@ -145,7 +195,18 @@ class Planner {
   std::vector<std::vector<TensorType>> types_;
   std::vector<std::vector<RegionValue>> base_;  // the value whose memory each value has
   std::vector<bool> is_view_;
-  std::map<Key, int> last_use_;  // of memory, by the value that owns it
+  struct Made {
+    KernelPtr kernel;
+    const char* implementation = "";
+  };
+  struct Part {
+    Key whole;
+    size_t offset;
+  };
+  std::vector<Made> made_;        // of each line that is no view
+  std::map<Key, Part> parts_;     // values that are written into another one
+  std::map<Key, int> first_use_;  // of memory that others write into first
+  std::map<Key, int> last_use_;   // of memory, by the value that owns it
   std::map<Key, Place> places_;
   size_t arena_bytes_ = 0;
 };

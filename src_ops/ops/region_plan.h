@@ -14,6 +14,7 @@ namespace mxq {
 struct Place {
   enum Kind { kInput, kOutput, kArena, kPacked } kind;
   size_t at;
+  int64_t row_bytes = 0;  // Tensor::row_bytes
   char* of(const std::vector<Tensor>& in, const std::vector<Tensor>& out, char* arena) const {
     return kind == kInput    ? in[at].as<char>()
            : kind == kOutput ? out[at].as<char>()
