@@ -383,10 +383,21 @@ class Lowering:
                 # A known rank with unknown sizes: without it MXNet writes past a buffer where an extension operator
                 # meets this input during shape inference without data.
                 new.attrs.setdefault("__shape__", attr_text((0,) * len(self.source.shapes[node.name, 0])))
+        elif self._is_there_already(node):
+            self._float[_key(node.out())] = replace(self._float_form(node.inputs[0]), layout="first")
+            return
         else:
             new = Node(node.op, node.name, node.attrs, [self._as_float(v) for v in node.inputs], node.subgraphs)
             self.graph.nodes.append(new)
         self._copied[id(node)] = new
+
+    def _is_there_already(self, node: Node) -> bool:
+        """Whether a float transpose to channels last reads what was computed channels last, as heads of detectors do."""
+        if node.op != "transpose" or _key(node.inputs[0]) not in self._float:
+            return False
+        form = self._float_form(node.inputs[0])
+        rank = form.rank or 0
+        return form.layout == "last" and rank > 2 and tuple(node.get("axes", ())) == permutation(rank, "last")
 
     def _is_read_as_it_is(self, node: Node) -> bool:
         readers = [u.node for u in self._uses.get((id(node), 0), [])]

@@ -171,3 +171,18 @@ def test_a_concat_that_nobody_reads_as_integers():
         assert model.report.count("int8") == 3
         found, wanted = forward(model, {"data": data})[0], forward((sym, args, aux), {"data": data})[0]
         assert np.square(wanted).sum() > 10**3 * np.square(found - wanted).sum()
+
+
+def test_a_head_that_is_read_channels_last_is_not_moved():
+    x = mx.sym.Convolution(mx.sym.var("data"), kernel=(3, 3), num_filter=8, name="conv0")
+    heads = [
+        mx.sym.Flatten(mx.sym.transpose(mx.sym.Convolution(x, kernel=(3, 3), num_filter=n, name=f"head{n}"), axes=axes))
+        for n, axes in ((4, (0, 2, 3, 1)), (6, (0, 3, 2, 1)))
+    ]
+    net = fill(mx.sym.Concat(*heads, dim=1, name="all"), {"data": (2, 3, 9, 7)}, 0)
+    data = batch(net[3])
+    model = mxq.quantize_model(net[0], net[1:3], data, calib_mode="minmax")
+    kinds = [(n.op, n.get("axes")) for n in model.operators.nodes if n.op in ("transpose", "mxq_transpose")]
+    assert sorted(kinds) == [("mxq_transpose", (0, 3, 1, 2)), ("transpose", (0, 3, 2, 1))]
+    (floats,), (got,) = forward(net[:3], data), forward(model, data)
+    assert got.shape == floats.shape and sqnr(floats, got) > 25
