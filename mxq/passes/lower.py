@@ -392,7 +392,7 @@ class Lowering:
         self._copied[id(node)] = new
 
     def _is_there_already(self, node: Node) -> bool:
-        """Whether a float transpose to channels last reads what was computed channels last, as heads of detectors do."""
+        """Whether a float transpose to channels last, as heads of detectors have it, reads what is channels last."""
         if node.op != "transpose" or _key(node.inputs[0]) not in self._float:
             return False
         form = self._float_form(node.inputs[0])

@@ -72,7 +72,9 @@ def test_equals_the_reference(case):
     if not attrs["no_bias"]:
         inputs.append(rng.randint(-9000, 9000, outputs).astype(np.int32))
     if residual:
-        (y,) = call("mxq_conv", inputs, {**{k: v for k, v in attrs.items() if not k.startswith("sum")}, "backend": "ref"})
+        (y,) = call(
+            "mxq_conv", inputs, {**{k: v for k, v in attrs.items() if not k.startswith("sum")}, "backend": "ref"}
+        )
         inputs.append(integers(rng, residual, y.shape))
     (expected,) = call("mxq_conv", inputs, {**attrs, "backend": "ref"})
     (got,) = call("mxq_conv", inputs, {**attrs, "backend": "tiles"})
