@@ -51,7 +51,7 @@ def library_path() -> str:
     return os.path.join(folder, CPU_LIBRARY)
 
 
-#: From so many elements on MXNet copies an array in threads that belong to the caller's: as many again as run operators.
+#: From so many elements on MXNet copies an array in threads of the caller's own, as many again as run operators.
 #: With more threads than processors OpenMP sends them to sleep between operators, and waking one takes 35 us:
 #: MobileNet 0.75 took 2.2 ms in place of 1.1 as soon as an array of 200,000 elements had been made.
 COPY_ALONE = "MXNET_CPU_PARALLEL_SIZE"
