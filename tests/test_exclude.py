@@ -52,4 +52,4 @@ def test_excluded_node_runs_in_float_between_int8_ones():
     net = NETWORKS["plain"]()
     model = mxq.quantize_model(*net[:1], net[1:3], batch(net[3]), excluded_op_names=["FullyConnected"])
     assert "fc_weight" in model.arg_params and model.arg_params["fc_weight"].dtype == mx.nd.zeros(1).dtype
-    assert "conv1_weight_quantize" in model.arg_params
+    assert "conv1_weight_quantize" in model.operators.params

@@ -126,7 +126,7 @@ def test_block_called_twice_shares_its_weight():
     net = blocks.initialized(Twice())
     block = mxq.quantize_net(net, IMAGES)
     assert blocks.sqnr(net(mx.nd.array(IMAGES)).asnumpy(), block(mx.nd.array(IMAGES)).asnumpy()) > 20
-    weights = [n for n in block.collect_params() if n.endswith("weight_quantize")]
+    weights = [n for n in block.operators.params if n.endswith("weight_quantize")]
     assert len(weights) == 1
 
 

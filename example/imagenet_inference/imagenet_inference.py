@@ -23,6 +23,8 @@ import numpy as np
 
 import models
 import mxq
+from mxq.graph import Node
+from mxq.regions import REGION, packed_params
 
 logger = logging.getLogger("imagenet_inference")
 WARM_UP = 5
@@ -133,6 +135,15 @@ def random_parameters(symbol, shape, options):
         for weight, scale in zip(inputs, inputs[1:]):
             if weight in values and scale in values and dtypes[weight] == np.int8:
                 values[scale] = np.full(shapes[scale], gain(shapes[weight]) / values[weight].std())
+        if node["op"] == REGION:  # the parameters of its operators are in its last input, each scale behind its weight
+            array, shape_before = np.zeros(shapes[inputs[-1]], np.int8), None
+            for param in packed_params(Node(node["op"], node["name"], node["attrs"])):
+                if param.dtype == "int8":
+                    param.of(array)[:] = random.randint(-127, 128, param.shape)
+                elif param.dtype == "float32":
+                    param.of(array)[:] = gain(shape_before) / 73 if shape_before else 1
+                shape_before = param.shape if param.dtype == "int8" else None
+            values[inputs[-1]] = array
     arrays = {name: mx.nd.array(array, dtype=dtypes[name]) for name, array in values.items()}
     return {n: arrays[n] for n in names if n != "data"}, {n: arrays[n] for n in auxiliary}
 

@@ -17,7 +17,7 @@ from typing import Any, List
 from . import devices, standin
 
 #: About the rest of the package or the processor, not about an operator in a context.
-NOT_OPERATORS = ("test_op_table", "test_processors", "test_depthwise")
+NOT_OPERATORS = ("test_op_table", "test_processors", "test_depthwise", "test_conv_tiles")
 ABOUT_PROCESSORS = ("test_without_avx512",)
 
 

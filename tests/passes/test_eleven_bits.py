@@ -66,7 +66,7 @@ def test_residual_pooling_and_concat_read_float():
     assert [n["name"] for n in _nodes(model, "mxq_transpose") + _nodes(model, "transpose")] == ["e"], (
         "the layout changes only at the output"
     )
-    assert model.arg_params["a_weight_quantize_parts"].shape == (6, 6, 3, 3)
+    assert model.operators.params["a_weight_quantize_parts"].shape == (6, 6, 3, 3)
 
 
 def test_a_grouped_convolution_reads_8_bits():
