@@ -115,7 +115,6 @@ def _add(statistics: Statistics, hashes: np.ndarray, where: str, value: Tuple[st
     output, array = read()  # the array is memory of the output
     _update(statistics, key, array, hashes, where)
     statistics.samples.update(key, array, hashes)
-    del array, output
 
 
 def _update(statistics: Statistics, key: str, array: np.ndarray, examples: Optional[np.ndarray], where: str) -> None:
@@ -260,7 +259,7 @@ class _Network:
             more = np.append(np.arange(n), np.full(size - n, n - 1))
             arrays, kept = {name: array[more] for name, array in arrays.items()}, (n, size)
         else:
-            kept = 1, 1
+            kept = (1, 1)
         inputs = self._inputs(arrays)
         with mx.autograd.pause(train_mode=False):
             outputs = self._run(*inputs)

@@ -7,30 +7,23 @@
 // off.
 //
 // The output stage is in ops/output_stage.h. Of 64 channels a register holds those that packing brings into order.
-#include "../ops/conv.h"
-
-// GCC 12 takes the deliberately undefined registers of its own header for a mistake.
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-#pragma GCC diagnostic ignored "-Wuninitialized"
-#include <immintrin.h>
-
 #include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
 
 #include "../core/huge_pages.h"
+#include "../ops/conv.h"
+#include "conv_tile.h"
 #include "isa.h"
+#include "output_stage.h"
 #include "packed_weights.h"
 #include "parallel.h"
-
-#define MXQ_VNNI __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")))
 
 namespace mxq {
 namespace {
 
-constexpr int64_t kLanes = 16;
-constexpr int kMaxPixels = 6, kMaxVectors = 4;
+using namespace tiles;
 
 struct TilesPacked : Packed {
   bool fits;  // no value leaves int32 before it is clamped
@@ -39,9 +32,6 @@ struct TilesPacked : Packed {
   int32_t* start;   // the rest by vector and lane. What the data's offset adds, taken off
   float *multiplier, *bias;
 };
-
-// The channel of a block that lane `i` of register `v` holds.
-int64_t channel_of(int64_t v, int64_t i, bool packs) { return packs ? i / 4 * 16 + 4 * v + i % 4 : v * kLanes + i; }
 
 // Bytes of the input under the kernel, as runs of neighbours.
 struct Runs {
@@ -54,166 +44,10 @@ Runs runs_of(const ConvGeometry& g) {
   return {g.kernel_h * g.kernel_w, g.in_c};
 }
 
-struct Stage {
-  float zero_point, sum_zero_point, sum_multiplier;
-  uint8_t sum_flip;   // the residual's top bit, if it is int8: its value plus 128, as its zero point
-  __m512i low, high;  // the activation's bounds, on what is stored
-};
-
-// Where the input is read: the image itself, or a copy with padding around it.
-struct Source {
-  const uint8_t* data;
-  int64_t height, width;  // of what is read, per image
-  const int64_t* run_at;  // offset of each run from a pixel's first byte
-  int64_t runs, words;
-};
-
-struct Tile {
-  const uint8_t* x[kMaxPixels];
-  const uint8_t* residual;
-  uint8_t* out;
-  int64_t pixel_bytes;           // from a pixel's outputs to the next one's
-  int64_t residual_pixel_bytes;  // the same of the residual
-  const int8_t* weights;
-  const int32_t* start;
-  const float *multiplier, *bias;
-  __mmask64 live;  // of 64 channels
-};
-
-enum class Out { kUint8, kInt8, kFloat };
-
-#define MXQ_UNROLL _Pragma("GCC unroll 8")
-
-// The intrinsic, but in place: GCC 12 moves its sums to other registers and into memory.
-MXQ_VNNI inline __attribute__((always_inline)) void multiply_add(__m512i* acc, __m512i x, __m512i w) {
-  asm("vpdpbusd %2, %1, %0" : "+v"(*acc) : "v"(x), "v"(w));
-}
-
-// kZero: zero points of the output and the residual are added and taken off.
-template <int P, int V, Out kOut, bool kSum, bool kFlip, bool kZero>
-MXQ_VNNI void tile(const Tile& t, const Source& source, const Stage& stage) {
-  __m512i acc[P][V];
-  MXQ_UNROLL for (int p = 0; p < P; ++p) {
-    MXQ_UNROLL for (int v = 0; v < V; ++v) acc[p][v] = _mm512_load_si512(t.start + v * kLanes);
-  }
-  const int8_t* w = t.weights;
-  const uint8_t* x[P];
-  const __m512i flip = _mm512_set1_epi8(-128);
-  MXQ_UNROLL for (int p = 0; p < P; ++p) x[p] = t.x[p];
-  for (int64_t r = 0; r < source.runs; ++r) {
-    const int64_t begin = source.run_at[r], end = begin + 4 * source.words;
-    for (int64_t at = begin; at < end; at += 4, w += V * 64) {
-      __m512i weights[V];
-      MXQ_UNROLL for (int v = 0; v < V; ++v) weights[v] = _mm512_load_si512(w + v * 64);
-      MXQ_UNROLL for (int p = 0; p < P; ++p) {
-        int32_t word;
-        std::memcpy(&word, x[p] + at, 4);
-        __m512i four = _mm512_set1_epi32(word);
-        if (kFlip) four = _mm512_xor_si512(four, flip);
-        MXQ_UNROLL for (int v = 0; v < V; ++v) multiply_add(&acc[p][v], four, weights[v]);
-      }
-    }
-  }
-  const __m512 zero = _mm512_set1_ps(stage.zero_point), sum_zero = _mm512_set1_ps(stage.sum_zero_point);
-  const __m512 sum_multiplier = _mm512_set1_ps(stage.sum_multiplier);
-  const __m512i sum_flip = _mm512_set1_epi8(static_cast<char>(stage.sum_flip));
-  const __m512i spread = _mm512_set4_epi32(0x80808003, 0x80808002, 0x80808001, 0x80808000);  // byte i to word i
-  MXQ_UNROLL for (int p = 0; p < P; ++p) {
-    __m512i residual, q[V];
-    if (kSum) {
-      residual = _mm512_maskz_loadu_epi8(t.live, t.residual + p * t.residual_pixel_bytes);
-      residual = _mm512_xor_si512(residual, sum_flip);
-    }
-    MXQ_UNROLL for (int v = 0; v < V; ++v) {
-      __m512 y = _mm512_mul_ps(_mm512_cvtepi32_ps(acc[p][v]), _mm512_load_ps(t.multiplier + v * kLanes));
-      y = _mm512_add_ps(y, _mm512_load_ps(t.bias + v * kLanes));
-      if (kSum) {
-        const __m512i bytes = V == 4 ? _mm512_shuffle_epi8(residual, _mm512_add_epi8(spread, _mm512_set1_epi32(4 * v)))
-                                     : _mm512_cvtepu8_epi32(_mm512_extracti32x4_epi32(residual, v % 4));
-        __m512 centred = _mm512_cvtepi32_ps(bytes);
-        if (kZero) centred = _mm512_sub_ps(centred, sum_zero);
-        y = _mm512_fmadd_ps(centred, sum_multiplier, y);
-      }
-      if (kOut == Out::kFloat) {
-        y = _mm512_min_ps(_mm512_max_ps(y, _mm512_castsi512_ps(stage.low)), _mm512_castsi512_ps(stage.high));
-        const auto live = static_cast<__mmask16>(t.live >> (v * kLanes));
-        _mm512_mask_storeu_ps(t.out + p * t.pixel_bytes + v * 64, live, y);
-      } else {
-        if (kZero) y = _mm512_add_ps(y, zero);
-        q[v] = _mm512_cvt_roundps_epi32(y, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-      }
-    }
-    if (kOut == Out::kFloat) continue;
-    uint8_t* out = t.out + p * t.pixel_bytes;
-    if (V == 4) {
-      const __m512i first = _mm512_packs_epi32(q[0], q[1]), second = _mm512_packs_epi32(q[2], q[V == 4 ? 3 : 0]);
-      __m512i bytes;
-      if (kOut == Out::kInt8) {
-        bytes = _mm512_min_epi8(_mm512_max_epi8(_mm512_packs_epi16(first, second), stage.low), stage.high);
-      } else {
-        bytes = _mm512_min_epu8(_mm512_max_epu8(_mm512_packus_epi16(first, second), stage.low), stage.high);
-      }
-      _mm512_mask_storeu_epi8(out, t.live, bytes);
-    } else {
-      MXQ_UNROLL for (int v = 0; v < V; ++v) {
-        const auto live = static_cast<__mmask16>(t.live >> (v * kLanes));
-        const __m128i low = _mm512_castsi512_si128(stage.low), high = _mm512_castsi512_si128(stage.high);
-        __m128i bytes;
-        if (kOut == Out::kInt8) {
-          bytes = _mm_min_epi8(_mm_max_epi8(_mm512_cvtsepi32_epi8(q[v]), low), high);
-        } else {
-          bytes = _mm512_cvtusepi32_epi8(_mm512_max_epi32(q[v], _mm512_setzero_si512()));
-          bytes = _mm_min_epu8(_mm_max_epu8(bytes, low), high);
-        }
-        _mm_mask_storeu_epi8(out + v * kLanes, live, bytes);
-      }
-    }
-  }
-}
-
-using TileLoop = void (*)(const Tile& t, const Source& source, const Stage& stage);
-
-struct TileLoops {
-  TileLoop of[kMaxVectors][kMaxPixels];
-};
-
-template <int V, Out kOut, bool kSum, bool kFlip, bool kZero>
-void fill(TileLoop* of) {
-  of[0] = tile<1, V, kOut, kSum, kFlip, kZero>;
-  of[1] = tile<2, V, kOut, kSum, kFlip, kZero>;
-  of[2] = tile<3, V, kOut, kSum, kFlip, kZero>;
-  of[3] = tile<4, V, kOut, kSum, kFlip, kZero>;
-  of[4] = tile<5, V, kOut, kSum, kFlip, kZero>;
-  of[5] = tile<6, V, kOut, kSum, kFlip, kZero>;
-}
-
-template <Out kOut, bool kSum, bool kFlip, bool kZero>
-TileLoops loops() {
-  TileLoops made;
-  fill<1, kOut, kSum, kFlip, kZero>(made.of[0]);
-  fill<2, kOut, kSum, kFlip, kZero>(made.of[1]);
-  fill<3, kOut, kSum, kFlip, kZero>(made.of[2]);
-  fill<4, kOut, kSum, kFlip, kZero>(made.of[3]);
-  return made;
-}
-
-template <Out kOut, bool kSum>
-TileLoops choose(bool flip, bool zero) {  // int8 that is read where it lies is rare
-  if (flip) return loops<kOut, kSum, true, true>();
-  return zero ? loops<kOut, kSum, false, true>() : loops<kOut, kSum, false, false>();
-}
-
-TileLoops choose(Out out, bool sum, bool flip, bool zero) {
-  if (out == Out::kFloat)
-    return flip ? loops<Out::kFloat, false, true, false>() : loops<Out::kFloat, false, false, false>();
-  if (out == Out::kInt8) return sum ? choose<Out::kInt8, true>(flip, zero) : choose<Out::kInt8, false>(flip, zero);
-  return sum ? choose<Out::kUint8, true>(flip, zero) : choose<Out::kUint8, false>(flip, zero);
-}
-
 class ConvTiles : public Kernel {
  public:
   ConvTiles(const LinearOp& op, const ConvGeometry& g, DType in_type, DType residual, KernelPtr any)
-      : stage_(op.stage), g_(g), runs_(runs_of(g)), in_type_(in_type), residual_(residual), any_(std::move(any)) {
+      : stage_(op.stage), g_(g), runs_(runs_of(g)), residual_(residual), any_(std::move(any)) {
     copies_ = g.pad_top || g.pad_left || g.pad_bottom || g.pad_right || g.in_c % 4;
     is_int8_ = in_type == DType::kInt8;
     offset_ = stage_.in_zero_point + (is_int8_ ? 128 : 0);
@@ -335,30 +169,17 @@ class ConvTiles : public Kernel {
   int64_t first_vector_of(int64_t block) const { return vectors_ * block / blocks_; }
 
   Stage make_stage() const {
-    constexpr float kInf = std::numeric_limits<float>::infinity();
-    const float low = stage_.act == Act::kRelu ? 0.0f : stage_.act == Act::kClip ? stage_.act_alpha : -kInf;
-    const float high = stage_.act == Act::kClip ? stage_.act_beta : kInf;
+    const ActBounds bounds = act_bounds(stage_);
     Stage s;
     s.zero_point = static_cast<float>(stage_.out_zero_point);
     s.sum_flip = residual_ == DType::kInt8 ? 128 : 0;
     s.sum_zero_point = static_cast<float>(stage_.sum_zero_point + s.sum_flip);
     s.sum_multiplier = stage_.sum_multiplier;
-    set_bounds(low, high, &s);
+    s.low = bounds.low_byte;
+    s.high = bounds.high_byte;
+    s.low_value = bounds.low;
+    s.high_value = bounds.high;
     return s;
-  }
-
-  MXQ_VNNI void set_bounds(float low, float high, Stage* s) const {
-    if (out_ == Out::kFloat) {
-      s->low = _mm512_castps_si512(_mm512_set1_ps(low));
-      s->high = _mm512_castps_si512(_mm512_set1_ps(high));
-      return;
-    }
-    // Rounding keeps order, so clamping before and after it gives the same.
-    auto byte = [this](float t) {
-      return static_cast<char>(round_clamp(t, stage_.out_zero_point, qmin(stage_.out_type), qmax(stage_.out_type)));
-    };
-    s->low = _mm512_set1_epi8(byte(low));
-    s->high = _mm512_set1_epi8(byte(high));
   }
 
   void copy_padded(const uint8_t* from, uint8_t* to) const {
@@ -379,7 +200,7 @@ class ConvTiles : public Kernel {
     });
   }
 
-  MXQ_VNNI void move(const uint8_t* from, uint8_t* to, int64_t n) const {
+  void move(const uint8_t* from, uint8_t* to, int64_t n) const {
     if (!is_int8_) {
       std::memcpy(to, from, n);
       return;
@@ -444,7 +265,7 @@ class ConvTiles : public Kernel {
   const OutputStage stage_;
   const ConvGeometry g_;
   const Runs runs_;
-  const DType in_type_, residual_;
+  const DType residual_;
   KernelPtr any_;  // for scales so large that it does not matter how long it takes
   bool copies_, is_int8_;
   int offset_;
@@ -456,17 +277,12 @@ class ConvTiles : public Kernel {
   Source source_;
 };
 
-bool machine_has_vnni() {
-  __builtin_cpu_init();
-  return __builtin_cpu_supports("avx512vnni");
-}
-
 }  // namespace
 
 // Measured on a Zen 4 against oneDNN 3.2, which skips products with padding and rounds up the input's channels to 4:
 // 1x1 1.0 to 1.7 times as fast, 3x3 0.85 to 1.0, a first layer of 7x7 1.2. With AMX oneDNN has twice the products.
 bool tiles_pay(const Op& op, const std::vector<TensorType>& in) {
-  if (__builtin_cpu_supports("amx-int8")) return false;
+  if (cpu_has_amx()) return false;
   const ConvGeometry g = static_cast<const LinearOp&>(op).geometry(in[0].shape);
   return g.kernel_h * g.kernel_w == 1 ||
          8 * runs_of(g).count * runs_of(g).words() <= 7 * g.kernel_h * g.kernel_w * ((g.in_c + 3) / 4);
@@ -479,7 +295,7 @@ KernelPtr cpu_conv_tiles(const Op& op, const std::vector<TensorType>& in, const 
   const ConvGeometry g = conv.geometry(in[0].shape);
   const bool is_float = stage.out_type == DType::kFloat32;
   const bool sums = stage.sum != Sum::kNone;
-  if (cpu_isa() != Isa::kAvx512 || cpu_isa_is_capped() || !machine_has_vnni()) {
+  if (!cpu_has_vnni()) {
     *why_not = "the processor has no AVX-512 VNNI";
   } else if (g.groups != 1) {
     *why_not = "it is for convolutions without groups";

@@ -16,6 +16,7 @@
 #include <numeric>
 
 #include "isa.h"
+#include "output_stage.h"
 #include "packed_weights.h"
 #include "parallel.h"
 
@@ -81,21 +82,15 @@ std::shared_ptr<Packed> pack(const ConvGeometry& g, const OutputStage& stage, co
   return packed;
 }
 
-// The output stage with the activation's bounds on bytes: rounding keeps order, so clamping before and after it gives
-// the same.
+// The output stage with the activation's bounds on bytes.
 struct Stage {
   float zero_point;
   uint8_t low, high;
 };
 
 Stage stage_of(const OutputStage& s) {
-  constexpr float kInf = std::numeric_limits<float>::infinity();
-  const float low = s.act == Act::kRelu ? 0.0f : s.act == Act::kClip ? s.act_alpha : -kInf;
-  const float high = s.act == Act::kClip ? s.act_beta : kInf;
-  auto byte = [&s](float t) {
-    return static_cast<uint8_t>(round_clamp(t, s.out_zero_point, qmin(s.out_type), qmax(s.out_type)));
-  };
-  return {static_cast<float>(s.out_zero_point), byte(low), byte(high)};
+  const ActBounds bounds = act_bounds(s);
+  return {static_cast<float>(s.out_zero_point), bounds.low_byte, bounds.high_byte};
 }
 
 // A row of the input with its padding, or for stride 2 its even and its odd pixels: three rows of bytes, the taps.
@@ -278,11 +273,6 @@ class DepthwiseVnni : public Kernel {
   Loop loops_[kGroup];
 };
 
-bool machine_has_vnni() {
-  __builtin_cpu_init();
-  return __builtin_cpu_supports("avx512vnni");
-}
-
 }  // namespace
 
 KernelPtr cpu_depthwise_vnni(const Op& op, const std::vector<TensorType>& in, const std::vector<TensorType>& out,
@@ -293,7 +283,7 @@ KernelPtr cpu_depthwise_vnni(const Op& op, const std::vector<TensorType>& in, co
   const bool fits = g.groups == g.in_c && g.groups == g.out_c && g.kernel_h == 3 && g.kernel_w == 3 &&
                     g.dilate_h == 1 && g.dilate_w == 1 && g.stride_h == g.stride_w && g.stride_h <= 2;
   const bool eight_bit = stage.out_type == DType::kInt8 || stage.out_type == DType::kUint8;
-  if (cpu_isa() != Isa::kAvx512 || cpu_isa_is_capped() || !machine_has_vnni()) {
+  if (!cpu_has_vnni()) {
     *why_not = "the processor has no AVX-512 VNNI";
   } else if (!fits) {
     *why_not = "it is for depthwise 3x3 convolutions with stride 1 or 2";

@@ -1,5 +1,7 @@
 #include "isa.h"
 
+#include <cpuid.h>
+
 #include <algorithm>
 #include <cstdlib>
 #include <string>
@@ -34,5 +36,15 @@ Isa cpu_isa() {
 }
 
 bool cpu_isa_is_capped() { return !cap().empty(); }
+
+bool cpu_has_vnni() {
+  __builtin_cpu_init();
+  return cpu_isa() == Isa::kAvx512 && !cpu_isa_is_capped() && __builtin_cpu_supports("avx512vnni");
+}
+
+bool cpu_has_amx() {  // compilers before GCC 11 do not know its name
+  unsigned a, b, c, d;
+  return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d >> 25 & 1);
+}
 
 }  // namespace mxq

@@ -12,4 +12,10 @@ Isa cpu_isa();
 // Whether MXQ_MAX_CPU_ISA is set: each of its values is a machine without 8-bit dot products.
 bool cpu_isa_is_capped();
 
+// Whether AVX-512 loops with 8-bit dot products run here: not where the instructions are capped.
+bool cpu_has_vnni();
+
+// Whether the processor multiplies tiles of bytes.
+bool cpu_has_amx();
+
 }  // namespace mxq

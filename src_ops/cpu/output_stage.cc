@@ -131,6 +131,16 @@ void write_stage(const OutputStage& stage, const ChannelTerms& terms, int64_t fi
   }
 }
 
+ActBounds act_bounds(const OutputStage& s) {
+  constexpr float kInf = std::numeric_limits<float>::infinity();
+  const float low = s.act == Act::kRelu ? 0.0f : s.act == Act::kClip ? s.act_alpha : -kInf;
+  const float high = s.act == Act::kClip ? s.act_beta : kInf;
+  auto byte = [&s](float t) {
+    return static_cast<uint8_t>(round_clamp(t, s.out_zero_point, qmin(s.out_type), qmax(s.out_type)));
+  };
+  return {low, high, byte(low), byte(high)};
+}
+
 void prefill_residual(const Tensor& residual, int zero_point, const Tensor& out) {
   if (residual.data == out.data) return;  // a plan has put the output where the residual was
   const bool to_float = out.dtype() == DType::kFloat32, is_u8 = residual.dtype() == DType::kUint8;

@@ -13,6 +13,14 @@ void write_stage(const OutputStage& stage, const ChannelTerms& terms, int64_t fi
 // destination needs to find there.
 void prefill_residual(const Tensor& residual, int zero_point, const Tensor& out);
 
+// What the activation leaves of a value, for None, ReLU and clip: as float32 in units of the output, and as it is
+// stored with 8 bits. Rounding keeps order, so clamping before and after it gives the same.
+struct ActBounds {
+  float low, high;
+  uint8_t low_byte, high_byte;  // of 8-bit outputs
+};
+ActBounds act_bounds(const OutputStage& stage);
+
 // values[row][c] += bias[c], clamped to int32.
 void add_bias(const std::vector<int32_t>& bias, int64_t rows, int32_t* values);
 

@@ -1,5 +1,6 @@
 """Calls native operators from numpy, with every implementation that they have."""
 
+import unittest
 from typing import Any, Callable, Dict, List, Sequence
 
 import mxnet as mx
@@ -8,6 +9,8 @@ from hypothesis import strategies as st
 
 import mxq
 from mxq import native
+
+LIMITS = {"int8": (-128, 127), "uint8": (0, 255)}
 
 assert mxq.library_path()  # importing mxq has registered the operators
 
@@ -37,6 +40,12 @@ def check_all(op: str, inputs: Sequence[np.ndarray], attrs: Dict[str, Any], expe
             if not np.array_equal(a, b):
                 at = tuple(np.argwhere(a != b)[0])
                 raise AssertionError(f"{where}: at {at} {a[at]}, expected {b[at]}; {np.sum(a != b)} values differ")
+
+
+def need_vnni() -> None:
+    """Skips the test where an implementation for AVX-512 VNNI, asked for by its name, would refuse."""
+    if "avx512_vnni" not in native.info()["cpu"]["features"]:
+        raise unittest.SkipTest("this processor has no AVX-512 VNNI")
 
 
 def error_of(body: Callable[[], Any]) -> str:

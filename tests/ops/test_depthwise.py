@@ -1,22 +1,11 @@
 """Depthwise 3x3 convolutions by the implementation for AVX-512 VNNI against the reference."""
 
-import unittest
-
 import mxnet as mx
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mxq import native
-
-from .calling import call, integers
-
-LIMITS = {"int8": (-128, 127), "uint8": (0, 255)}
-
-
-def _need_vnni():
-    if "avx512_vnni" not in native.info()["cpu"]["features"]:
-        raise unittest.SkipTest("this processor has no AVX-512 VNNI")
+from .calling import LIMITS, call, integers, need_vnni
 
 
 @st.composite
@@ -49,7 +38,7 @@ def _cases(draw):
 @given(_cases())
 @settings(max_examples=300, derandomize=True, deadline=None)
 def test_equals_the_reference(case):
-    _need_vnni()
+    need_vnni()
     dtype, shape, attrs, seed = case
     rng = np.random.RandomState(seed)
     channels = shape[-1]

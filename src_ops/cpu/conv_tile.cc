@@ -1,0 +1,143 @@
+#include "conv_tile.h"
+
+// GCC 12 takes the deliberately undefined registers of its own header for a mistake.
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#include <immintrin.h>
+
+#include <cstring>
+
+#define MXQ_VNNI __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")))
+
+namespace mxq {
+namespace tiles {
+namespace {
+
+#define MXQ_UNROLL _Pragma("GCC unroll 8")
+
+// The intrinsic, but in place: GCC 12 moves its sums to other registers and into memory.
+MXQ_VNNI inline __attribute__((always_inline)) void multiply_add(__m512i* acc, __m512i x, __m512i w) {
+  asm("vpdpbusd %2, %1, %0" : "+v"(*acc) : "v"(x), "v"(w));
+}
+
+// kZero: zero points of the output and the residual are added and taken off.
+template <int P, int V, Out kOut, bool kSum, bool kFlip, bool kZero>
+MXQ_VNNI void tile(const Tile& t, const Source& source, const Stage& stage) {
+  __m512i acc[P][V];
+  MXQ_UNROLL for (int p = 0; p < P; ++p) {
+    MXQ_UNROLL for (int v = 0; v < V; ++v) acc[p][v] = _mm512_load_si512(t.start + v * kLanes);
+  }
+  const int8_t* w = t.weights;
+  const uint8_t* x[P];
+  const __m512i flip = _mm512_set1_epi8(-128);
+  MXQ_UNROLL for (int p = 0; p < P; ++p) x[p] = t.x[p];
+  for (int64_t r = 0; r < source.runs; ++r) {
+    const int64_t begin = source.run_at[r], end = begin + 4 * source.words;
+    for (int64_t at = begin; at < end; at += 4, w += V * 64) {
+      __m512i weights[V];
+      MXQ_UNROLL for (int v = 0; v < V; ++v) weights[v] = _mm512_load_si512(w + v * 64);
+      MXQ_UNROLL for (int p = 0; p < P; ++p) {
+        int32_t word;
+        std::memcpy(&word, x[p] + at, 4);
+        __m512i four = _mm512_set1_epi32(word);
+        if (kFlip) four = _mm512_xor_si512(four, flip);
+        MXQ_UNROLL for (int v = 0; v < V; ++v) multiply_add(&acc[p][v], four, weights[v]);
+      }
+    }
+  }
+  const __m512 zero = _mm512_set1_ps(stage.zero_point), sum_zero = _mm512_set1_ps(stage.sum_zero_point);
+  const __m512 sum_multiplier = _mm512_set1_ps(stage.sum_multiplier);
+  const __m512i low = _mm512_set1_epi8(static_cast<char>(stage.low));
+  const __m512i high = _mm512_set1_epi8(static_cast<char>(stage.high));
+  const __m512i sum_flip = _mm512_set1_epi8(static_cast<char>(stage.sum_flip));
+  const __m512i spread = _mm512_set4_epi32(0x80808003, 0x80808002, 0x80808001, 0x80808000);  // byte i to word i
+  MXQ_UNROLL for (int p = 0; p < P; ++p) {
+    __m512i residual, q[V];
+    if (kSum) {
+      residual = _mm512_maskz_loadu_epi8(t.live, t.residual + p * t.residual_pixel_bytes);
+      residual = _mm512_xor_si512(residual, sum_flip);
+    }
+    MXQ_UNROLL for (int v = 0; v < V; ++v) {
+      __m512 y = _mm512_mul_ps(_mm512_cvtepi32_ps(acc[p][v]), _mm512_load_ps(t.multiplier + v * kLanes));
+      y = _mm512_add_ps(y, _mm512_load_ps(t.bias + v * kLanes));
+      if (kSum) {
+        const __m512i bytes = V == 4 ? _mm512_shuffle_epi8(residual, _mm512_add_epi8(spread, _mm512_set1_epi32(4 * v)))
+                                     : _mm512_cvtepu8_epi32(_mm512_extracti32x4_epi32(residual, v % 4));
+        __m512 centred = _mm512_cvtepi32_ps(bytes);
+        if (kZero) centred = _mm512_sub_ps(centred, sum_zero);
+        y = _mm512_fmadd_ps(centred, sum_multiplier, y);
+      }
+      if (kOut == Out::kFloat) {
+        y = _mm512_min_ps(_mm512_max_ps(y, _mm512_set1_ps(stage.low_value)), _mm512_set1_ps(stage.high_value));
+        const auto live = static_cast<__mmask16>(t.live >> (v * kLanes));
+        _mm512_mask_storeu_ps(t.out + p * t.pixel_bytes + v * 64, live, y);
+      } else {
+        if (kZero) y = _mm512_add_ps(y, zero);
+        q[v] = _mm512_cvt_roundps_epi32(y, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+      }
+    }
+    if (kOut == Out::kFloat) continue;
+    uint8_t* out = t.out + p * t.pixel_bytes;
+    if (V == 4) {
+      const __m512i first = _mm512_packs_epi32(q[0], q[1]), second = _mm512_packs_epi32(q[2], q[V == 4 ? 3 : 0]);
+      __m512i bytes;
+      if (kOut == Out::kInt8) {
+        bytes = _mm512_min_epi8(_mm512_max_epi8(_mm512_packs_epi16(first, second), low), high);
+      } else {
+        bytes = _mm512_min_epu8(_mm512_max_epu8(_mm512_packus_epi16(first, second), low), high);
+      }
+      _mm512_mask_storeu_epi8(out, t.live, bytes);
+    } else {
+      MXQ_UNROLL for (int v = 0; v < V; ++v) {
+        const auto live = static_cast<__mmask16>(t.live >> (v * kLanes));
+        __m128i bytes;
+        if (kOut == Out::kInt8) {
+          bytes = _mm_min_epi8(_mm_max_epi8(_mm512_cvtsepi32_epi8(q[v]), _mm512_castsi512_si128(low)),
+                               _mm512_castsi512_si128(high));
+        } else {
+          bytes = _mm512_cvtusepi32_epi8(_mm512_max_epi32(q[v], _mm512_setzero_si512()));
+          bytes = _mm_min_epu8(_mm_max_epu8(bytes, _mm512_castsi512_si128(low)), _mm512_castsi512_si128(high));
+        }
+        _mm_mask_storeu_epi8(out + v * kLanes, live, bytes);
+      }
+    }
+  }
+}
+
+template <int V, Out kOut, bool kSum, bool kFlip, bool kZero>
+void fill(TileLoop* of) {
+  of[0] = tile<1, V, kOut, kSum, kFlip, kZero>;
+  of[1] = tile<2, V, kOut, kSum, kFlip, kZero>;
+  of[2] = tile<3, V, kOut, kSum, kFlip, kZero>;
+  of[3] = tile<4, V, kOut, kSum, kFlip, kZero>;
+  of[4] = tile<5, V, kOut, kSum, kFlip, kZero>;
+  of[5] = tile<6, V, kOut, kSum, kFlip, kZero>;
+}
+
+template <Out kOut, bool kSum, bool kFlip, bool kZero>
+TileLoops loops() {
+  TileLoops made;
+  fill<1, kOut, kSum, kFlip, kZero>(made.of[0]);
+  fill<2, kOut, kSum, kFlip, kZero>(made.of[1]);
+  fill<3, kOut, kSum, kFlip, kZero>(made.of[2]);
+  fill<4, kOut, kSum, kFlip, kZero>(made.of[3]);
+  return made;
+}
+
+template <Out kOut, bool kSum>
+TileLoops choose(bool flip, bool zero) {  // int8 that is read where it lies is rare
+  if (flip) return loops<kOut, kSum, true, true>();
+  return zero ? loops<kOut, kSum, false, true>() : loops<kOut, kSum, false, false>();
+}
+
+}  // namespace
+
+TileLoops choose(Out out, bool sum, bool flip, bool zero) {
+  if (out == Out::kFloat)
+    return flip ? loops<Out::kFloat, false, true, false>() : loops<Out::kFloat, false, false, false>();
+  if (out == Out::kInt8) return sum ? choose<Out::kInt8, true>(flip, zero) : choose<Out::kInt8, false>(flip, zero);
+  return sum ? choose<Out::kUint8, true>(flip, zero) : choose<Out::kUint8, false>(flip, zero);
+}
+
+}  // namespace tiles
+}  // namespace mxq

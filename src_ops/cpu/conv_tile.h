@@ -1,0 +1,58 @@
+// The inner loop of conv_tiles.cc: sums of up to 6 pixels by 64 output channels in registers, then their output stage.
+#pragma once
+
+#include <cstdint>
+
+namespace mxq {
+namespace tiles {
+
+constexpr int64_t kLanes = 16;  // channels of a vector
+constexpr int kMaxPixels = 6, kMaxVectors = 4;
+
+// The output stage with the activation's bounds on what is stored: bytes, or float32.
+struct Stage {
+  float zero_point, sum_zero_point, sum_multiplier;
+  uint8_t sum_flip;  // the residual's top bit, if it is int8: its value plus 128, as its zero point
+  uint8_t low, high;
+  float low_value, high_value;
+};
+
+// Where the input is read: the image itself, or a copy with padding around it.
+struct Source {
+  const uint8_t* data;
+  int64_t height, width;  // of what is read, per image
+  const int64_t* run_at;  // offset of each run from a pixel's first byte
+  int64_t runs, words;
+};
+
+struct Tile {
+  const uint8_t* x[kMaxPixels];
+  const uint8_t* residual;
+  uint8_t* out;
+  int64_t pixel_bytes;           // from a pixel's outputs to the next one's
+  int64_t residual_pixel_bytes;  // the same of the residual
+  const int8_t* weights;         // word of all runs, vector, lane, byte
+  const int32_t* start;          // the rest by vector and lane
+  const float *multiplier, *bias;
+  uint64_t live;  // of 64 channels, a bit each
+};
+
+// The channel of a tile's that lane `i` of vector `v` holds: with 4 vectors of bytes, the order that packing undoes.
+inline int64_t channel_of(int64_t v, int64_t i, bool packs) {
+  return packs ? i / 4 * 16 + 4 * v + i % 4 : v * kLanes + i;
+}
+
+enum class Out { kUint8, kInt8, kFloat };
+
+using TileLoop = void (*)(const Tile& t, const Source& source, const Stage& stage);
+
+// By vectors and pixels, from one on.
+struct TileLoops {
+  TileLoop of[kMaxVectors][kMaxPixels];
+};
+
+// flip: the data is int8. zero: the output or the residual has a zero point, or the residual is int8.
+TileLoops choose(Out out, bool sum, bool flip, bool zero);
+
+}  // namespace tiles
+}  // namespace mxq
