@@ -1,7 +1,8 @@
 """Int8 and uint8 images for a quantized network, from RecordIO files.
 
->>> data = ImageRecordIter(path_imgrec="val.rec", data_shape=(3, 224, 224), batch_size=32, dtype="uint8")
->>> data.provide_data
+>>> records = {"path_imgrec": "val.rec", "data_shape": (3, 224, 224)}
+>>> data = ImageRecordIter(**records, batch_size=32, dtype="uint8")  # doctest: +SKIP
+>>> data.provide_data  # doctest: +SKIP
 [DataDesc[data,(32, 3, 224, 224),<class 'numpy.uint8'>,NCHW]]
 
 Integer input of a quantized network stands for real numbers with scale 1:
@@ -88,9 +89,10 @@ def _true(value: Any) -> bool:
 class ImageRecordIter(mx.io.DataIter):
     """Reads batches of images from a RecordIO file as float32, int8 or uint8.
 
-    >>> data = ImageRecordIter(path_imgrec="calib.rec", data_shape=(3, 224, 224), batch_size=32, dtype="int8",
-    ...                        mean_r=124, mean_g=117, mean_b=104)
-    >>> quantized = mxq.quantize_model(sym, params, data, input_dtype="int8")
+    >>> data = ImageRecordIter(  # doctest: +SKIP
+    ...     path_imgrec="calib.rec", data_shape=(3, 224, 224), batch_size=32, dtype="int8", mean_r=124, mean_g=117,
+    ...     mean_b=104)
+    >>> quantized = mxq.quantize_model(sym, params, data, input_dtype="int8")  # doctest: +SKIP
 
     It takes every option of ``mx.io.ImageRecordIter`` by name (resize, shuffle, preprocess_threads, ...) and differs in
     three ways. An option that would be ignored, because MXNet does not know it or because it does not apply to the

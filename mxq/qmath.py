@@ -13,6 +13,7 @@ Conventions, stated once:
 ``src_ops/core/qmath.h`` is the C++ twin.
 """
 
+import math
 from typing import NamedTuple, Tuple
 
 import numpy as np
@@ -22,6 +23,7 @@ QMAX = {"int8": 127, "uint8": 255}
 #: Largest level that a range maps to: the scale of a symmetric tensor is absmax / LEVELS.
 LEVELS = {"int8": 127, "uint8": 255}
 INT32_MAX = 2**31 - 1
+_SMALLEST_NORMAL = np.finfo(np.float32).tiny
 
 
 class QParams(NamedTuple):
@@ -41,7 +43,7 @@ def range_to_qparams(lo: float, hi: float, dtype: str) -> QParams:
     A range without width gets scale 1. Raises ValueError for a range that is not finite or not ordered.
     """
     lo, hi = float(lo), float(hi)
-    if not (np.isfinite(lo) and np.isfinite(hi) and lo <= hi):
+    if not (math.isfinite(lo) and math.isfinite(hi) and lo <= hi):
         raise ValueError(f"range ({lo}, {hi}): both ends must be finite and in order")
     if dtype == "int8":
         scale = np.float32(max(abs(lo), abs(hi)) / LEVELS[dtype])
@@ -50,11 +52,11 @@ def range_to_qparams(lo: float, hi: float, dtype: str) -> QParams:
         scale = np.float32((hi - lo) / LEVELS[dtype])
     else:
         raise ValueError(f"dtype {dtype!r}: accepted are 'int8' and 'uint8'")
-    if not scale >= np.finfo(np.float32).tiny:  # zero, or so small that its reciprocal overflows
+    if not scale >= _SMALLEST_NORMAL:  # zero, or so small that its reciprocal overflows
         scale = np.float32(1.0)
     zero_point = 0
     if dtype == "uint8":
-        zero_point = int(np.clip(np.rint(-lo / float(scale)), QMIN[dtype], QMAX[dtype]))
+        zero_point = min(max(round(-lo / float(scale)), QMIN[dtype]), QMAX[dtype])  # half to even
     return QParams(float(scale), zero_point, dtype)
 
 

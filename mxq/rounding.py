@@ -12,13 +12,16 @@ weight is rounded so that its own column is the least. That is Babai's nearest p
 
 import numpy as np
 
+from .calib.histogram import native_library
 from .qmath import LEVELS
+from .threads import thread_pool
 
 #: Added to the diagonal, relative to its mean: the sample is finite.
 DAMPING = 0.01
 #: Mean squares between which float32 has digits enough.
 SMALLEST, LARGEST = 1e-30, 1e30
-_BLOCK = 64
+_OUTPUTS = 32  # that the native library rounds together
+_CUTS = 8  # of the work, among threads
 
 
 def round_weight(weight: np.ndarray, scale: np.ndarray, moments: np.ndarray) -> np.ndarray:
@@ -33,27 +36,20 @@ def round_weight(weight: np.ndarray, scale: np.ndarray, moments: np.ndarray) -> 
     Returns:
         int8 array of the weight's shape, in [-127, 127].
     """
-    groups, columns = moments.shape[:2]
-    outputs = len(weight)
-    blocks = weight.size // outputs // columns
-    groups //= blocks
-    # (groups, blocks, K, outputs of a group), and the first two together
-    by_column = np.asarray(weight, np.float32).reshape(groups, outputs // groups, blocks, columns).transpose(0, 2, 3, 1)
-    targets = by_column.reshape(groups * blocks, columns, -1)
-    scales = np.repeat(np.asarray(scale, np.float32).reshape(groups, -1), blocks, axis=0)
+    parts, columns = moments.shape[:2]
+    blocks = weight.size // len(weight) // columns
     # Columns that matter most come first, while many others can still make up for them.
     order = np.argsort(-np.einsum("gkk->gk", moments), axis=1, kind="stable")
-    part = np.arange(groups * blocks)[:, None]
-    rounded = np.empty_like(targets)
-    rounded[part, order] = _nearest_plane(targets[part, order], scales, _factor(moments, order))
-    rounded = rounded.reshape(by_column.shape).transpose(0, 3, 1, 2)
-    return rounded.reshape(weight.shape).astype(np.int8)
+    factor = _factor(moments, order)
+    by_column = np.ascontiguousarray(weight, np.float32).reshape(parts // blocks, -1, blocks, columns)
+    scales = np.ascontiguousarray(scale, np.float32).reshape(by_column.shape[:2])
+    return _nearest_plane(by_column, scales, order, factor).reshape(weight.shape)
 
 
 def _factor(moments: np.ndarray, order: np.ndarray) -> np.ndarray:
-    """Upper triangular U of ``U U^T = moments`` in the given order, each column divided by its diagonal."""
+    """``U^T``, U upper triangular and ``U U^T = moments`` in the given order, each row divided by its diagonal."""
     backwards = order[:, ::-1]
-    matrix = moments[np.arange(len(order))[:, None, None], backwards[:, :, None], backwards[:, None, :]]
+    matrix = np.stack([part[rows][:, rows] for part, rows in zip(moments, backwards)])
     diagonal = np.einsum("gkk->gk", matrix)  # a view
     mean = diagonal.mean(axis=1, keepdims=True)
     says = (mean > SMALLEST) & (mean < LARGEST)  # inputs that were always zero say nothing: round to nearest
@@ -63,31 +59,50 @@ def _factor(moments: np.ndarray, order: np.ndarray) -> np.ndarray:
         lower = np.linalg.cholesky(matrix)
     except np.linalg.LinAlgError:  # moments of very different size need more digits
         lower = np.linalg.cholesky(matrix.astype(np.float64))
-    upper = lower[:, ::-1, ::-1]
-    return (upper / np.einsum("gkk->gk", upper)[:, None, :]).astype(np.float32)
+    transposed = lower[:, ::-1, ::-1].transpose(0, 2, 1)
+    return np.ascontiguousarray(transposed / np.einsum("gkk->gk", lower)[:, ::-1, None], np.float32)
 
 
-def _nearest_plane(targets: np.ndarray, scales: np.ndarray, factor: np.ndarray) -> np.ndarray:
+def _nearest_plane(weight: np.ndarray, scales: np.ndarray, order: np.ndarray, factor: np.ndarray) -> np.ndarray:
     """Rounds column after column, each corrected by the errors of those before it.
 
     Args:
-        targets: float32 (groups, K, outputs).
+        weight: float32 (groups, outputs, blocks, K).
         scales: float32 (groups, outputs).
+        order: int64 (groups * blocks, K), in which the columns are rounded.
         factor: what `_factor` returns.
+
+    Returns:
+        int8 array of the weight's shape.
     """
+    library = native_library()
+    if library is None:
+        return nearest_plane_in_numpy(weight, scales, order, factor)
+    rounded = np.empty(weight.shape, np.int8)
+    _, outputs, blocks, columns = weight.shape
+    tasks = len(order) * -(-outputs // _OUTPUTS)
+    with thread_pool() as for_all:
+        cuts = np.linspace(0, tasks, _CUTS + 1).astype(int).tolist()
+        for_all(
+            lambda task: library.mxq_round(
+                weight.ctypes.data, outputs, blocks, columns, scales.ctypes.data, order.ctypes.data,
+                factor.ctypes.data, *task, rounded.ctypes.data,
+            ),
+            zip(cuts, cuts[1:]),
+        )  # fmt: skip
+    return rounded
+
+
+def nearest_plane_in_numpy(weight: np.ndarray, scales: np.ndarray, order: np.ndarray, factor: np.ndarray) -> np.ndarray:
+    """The meaning of the native library's mxq_round."""
+    groups, outputs, blocks, columns = weight.shape
+    part = np.arange(groups * blocks)[:, None]
+    targets = weight.transpose(0, 2, 3, 1).reshape(groups * blocks, columns, outputs)[part, order]
+    scales = np.repeat(scales, blocks, axis=0)
     levels = np.float32(LEVELS["int8"])
     errors, rounded = np.empty_like(targets), np.empty_like(targets)
-    columns = targets.shape[1]
-    for start in range(0, columns, _BLOCK):
-        stop = min(start + _BLOCK, columns)
-        wanted = np.matmul(factor[:, :start, start:stop].transpose(0, 2, 1), errors[:, :start])
-        wanted += targets[:, start:stop]
-        for j in range(start, stop):
-            column = wanted[:, j - start]
-            if j > start:
-                column += np.matmul(factor[:, None, start:j, j], errors[:, start:j])[:, 0]
-            np.divide(column, scales, out=column)
-            np.rint(column, out=column)
-            np.minimum(np.maximum(column, -levels, out=column), levels, out=rounded[:, j])
-            np.subtract(targets[:, j], rounded[:, j] * scales, out=errors[:, j])
-    return rounded
+    for j in range(columns):
+        wanted = targets[:, j] + np.einsum("gi,gio->go", factor[:, j, :j], errors[:, :j])
+        rounded[part[:, 0], order[:, j]] = level = np.clip(np.rint(wanted / scales), -levels, levels)
+        errors[:, j] = targets[:, j] - level * scales
+    return rounded.reshape(groups, blocks, columns, outputs).transpose(0, 3, 1, 2).astype(np.int8)

@@ -2,27 +2,32 @@
 
 import concurrent.futures
 import contextlib
-import functools
-from typing import Callable, Iterable, Iterator, List
+from typing import Callable, Iterable, Iterator
 
 from .calib.histogram import native_library
 
 
 @contextlib.contextmanager
-def thread_pool() -> Iterator[Callable[[Callable, Iterable], Callable[[], List]]]:
-    """A function like `map` that starts calls side by side and returns a function that waits for their results.
+def thread_pool() -> Iterator[Callable[[Callable, Iterable], None]]:
+    """A function that calls another one for every item, side by side, and returns when all have returned.
 
-    The first call, in order, that raised an exception raises it when its results are waited for.
+    The first call, in order, that raised an exception raises it.
 
-    >>> with thread_pool() as start:
-    ...     results = start(abs, [-1, 2])
-    ...     results()
+    >>> found = []
+    >>> with thread_pool() as for_all:
+    ...     for_all(found.append, [1, 2])
+    >>> sorted(found)
     [1, 2]
     """
     library = native_library()
     workers = 1 if library is None else library.mxq_use_threads(0)
     if workers <= 1:
-        yield lambda function, items: functools.partial(list, [function(item) for item in items])
+
+        def one_by_one(function: Callable, items: Iterable) -> None:
+            for item in items:
+                function(item)
+
+        yield one_by_one
         return
 
     def alone() -> None:  # every worker is one thread, also inside the native library
@@ -30,13 +35,10 @@ def thread_pool() -> Iterator[Callable[[Callable, Iterable], Callable[[], List]]
 
     with concurrent.futures.ThreadPoolExecutor(workers, "mxq", alone) as pool:
 
-        def start(function: Callable, items: Iterable) -> Callable[[], List]:
+        def for_all(function: Callable, items: Iterable) -> None:
             calls = [pool.submit(function, item) for item in items]
+            concurrent.futures.wait(calls)
+            for call in calls:
+                call.result()
 
-            def results() -> List:
-                concurrent.futures.wait(calls)
-                return [call.result() for call in calls]
-
-            return results
-
-        yield start
+        yield for_all

@@ -8,9 +8,9 @@ from typing import Dict, Optional
 
 import numpy as np
 
-from .bins import coarser, exponents, trimmed
+from .bins import MIN_EXPONENT, coarser, exponents, trimmed
 from .exact_sum import ExactSum
-from .histogram import ChannelCounts, Measured
+from .histogram import ChannelCounts, Growing, Measured, add_extremes, grow
 
 #: Bins of all channels together on each side of zero, and fewest and most for one.
 _TOGETHER, _FEWEST, _MOST = 1 << 16, 64, 2048
@@ -44,7 +44,7 @@ class Channels:
         bins = bins_of(channels)
         self.min = np.full(channels, np.inf, np.float32)
         self.max = np.full(channels, -np.inf, np.float32)
-        self.exponents = exponents(np.zeros(channels), bins)
+        self.exponents = np.full(channels, MIN_EXPONENT, np.int64)
         self.counts = np.zeros((channels, 2 * bins), np.int64)
         self.zeros = np.zeros(channels, np.int64)
         self.peaks = np.zeros((PARTS, channels), np.float32)
@@ -60,16 +60,12 @@ class Channels:
             examples: hashes of the batch's examples (uint64), where the first axis is that of examples.
         """
         parts = np.zeros(len(found.min), np.int64) if examples is None else examples % np.uint64(PARTS)
-        for part, peak in zip(parts.astype(np.int64), np.maximum(-found.min, found.max)):
-            np.maximum(self.peaks[part], peak, out=self.peaks[part])
-        np.minimum(self.min, found.min.min(axis=0), out=self.min)
-        np.maximum(self.max, found.max.max(axis=0), out=self.max)
-        self._grow(exponents(np.maximum(-self.min, self.max), self.counts.shape[1] // 2))
+        inverse_width = add_extremes(found, parts.astype(np.int64), self._growing())
         self.sums.add(np.stack([found.sums, found.squares], axis=1))
-        return ChannelCounts(np.ldexp(np.float32(1), -self.exponents), self.counts, self.zeros)
+        return ChannelCounts(inverse_width, self.counts, self.zeros)
 
     def merge(self, other: "Channels") -> None:
-        self._grow(other.exponents)
+        grow(self._growing(), other.exponents)
         np.minimum(self.min, other.min, out=self.min)
         np.maximum(self.max, other.max, out=self.max)
         for doublings in np.unique(self.exponents - other.exponents):
@@ -79,13 +75,8 @@ class Channels:
         np.maximum(self.peaks, other.peaks, out=self.peaks)
         self.sums.merge(other.sums)
 
-    def _grow(self, wanted: np.ndarray) -> None:
-        wanted = np.maximum(wanted, self.exponents)
-        for doublings in np.unique(wanted - self.exponents):
-            if doublings:
-                rows = wanted - self.exponents == doublings
-                self.counts[rows] = coarser(self.counts[rows], doublings)
-        self.exponents = wanted
+    def _growing(self) -> Growing:
+        return Growing(self.min, self.max, self.peaks, self.exponents, self.counts)
 
     def typical_peak(self, num_examples: int) -> np.ndarray:
         """Largest magnitude per channel among TYPICAL examples, on average over parts of that size; float64 (C,)."""

@@ -16,9 +16,7 @@ from typing import Dict, List
 import numpy as np
 
 _BITS = 32
-_MASK = (1 << _BITS) - 1
-_MANTISSA = 53
-_TOGETHER = 64
+_TOGETHER = 32
 
 
 class ExactSum:
@@ -47,18 +45,16 @@ class ExactSum:
             _ = self.limbs  # adds them
 
     def _add(self, values: np.ndarray) -> None:
-        mantissa, exponent = np.frexp(values)
-        whole = (mantissa * 2.0**_MANTISSA).astype(np.int64)
-        first, shift = np.divmod(exponent.astype(np.int64) - _MANTISSA, _BITS)
-        low = (whole & _MASK) << shift  # up to 63 bits
-        high = (whole >> _BITS) << shift  # up to 52 bits and a sign
-        middle = (low >> _BITS) + (high & _MASK)
-        used = whole != 0
-        self._add_limb(0, np.zeros(whole.shape[1:], np.int64))  # zeros have a limb too
-        for k in np.unique(first[used]):
-            here = used & (first == k)
-            for offset, part in enumerate((low & _MASK, middle, high >> _BITS)):
-                self._add_limb(int(k) + offset, np.where(here, part, 0).sum(axis=0))
+        self._add_limb(0, np.zeros(values.shape[1:], np.int64))  # zeros have a limb too
+        _, exponent = np.frexp(np.abs(values).max(initial=0.0))
+        k = (int(exponent) - 1) // _BITS  # of the first limb that is not zero
+        while values.any():
+            # The limbs of a number have its sign and do not depend on others; 2**21 of them add up without rounding.
+            part = np.trunc(_shifted(values, -_BITS * k))
+            if part.any():
+                self._add_limb(k, part.sum(axis=0).astype(np.int64))
+            values = values - _shifted(part, _BITS * k)
+            k -= 1
 
     def merge(self, other: "ExactSum") -> None:
         """Adds another sum."""
@@ -71,9 +67,20 @@ class ExactSum:
 
     def value(self) -> np.ndarray:
         """float64; 0.0 if nothing was added."""
+        total = carry = 0
+        keys = sorted(self.limbs)
         with np.errstate(over="ignore"):
-            limbs = self.limbs
-            return sum(np.ldexp(limbs[k].astype(np.float64), _BITS * k) for k in sorted(limbs)) + 0.0
+            for k, following in zip(keys, keys[1:] + [None]):
+                limb = self.limbs[k] + carry
+                # Half a limb at most stays behind: the first limbs are not lost in the cancellation of the last ones.
+                carry = (limb + (1 << (_BITS - 1))) >> _BITS if following == k + 1 else 0
+                total = total + np.ldexp((limb - (carry << _BITS)).astype(np.float64), _BITS * k)
+        return total + 0.0
 
     def _add_limb(self, k: int, limb: np.ndarray) -> None:
         self._limbs[k] = self._limbs[k] + limb if k in self._limbs else np.asarray(limb, np.int64)
+
+
+def _shifted(values: np.ndarray, bits: int) -> np.ndarray:
+    """values * 2**bits."""
+    return values * 2.0**bits if abs(bits) < 1000 else np.ldexp(values, bits)

@@ -22,6 +22,7 @@ from typing import NamedTuple, Optional
 import numpy as np
 
 from .. import native
+from .bins import MIN_EXPONENT, coarser, exponents
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +38,17 @@ class Measured(NamedTuple):
     max: np.ndarray
     sums: np.ndarray
     squares: np.ndarray
+
+
+class Growing(NamedTuple):
+    """Extremes (C,) and peaks (parts, C) of channels, float32, and the exponents (C,) and counts (C, 2 * bins) of their
+    bins, int64."""
+
+    min: np.ndarray
+    max: np.ndarray
+    peaks: np.ndarray
+    exponents: np.ndarray
+    counts: np.ndarray
 
 
 class ChannelCounts(NamedTuple):
@@ -57,14 +69,32 @@ def measure(x: np.ndarray) -> Measured:
     return found
 
 
+def add_extremes(found: Measured, parts: np.ndarray, channels: Growing) -> np.ndarray:
+    """Adds extremes to those of channels, in place, and makes their bins wide enough; float32 (C,) 1 / width of a bin.
+
+    Args:
+        parts: int64 (examples,), rows of the peaks.
+    """
+    library = native_library()
+    if library is None:
+        return add_extremes_in_numpy(found, parts, channels)
+    inverse_width = np.empty(len(channels.min), np.float32)
+    library.mxq_add_extremes(
+        found.min.ctypes.data, found.max.ctypes.data, parts.ctypes.data, *found.min.shape,
+        *(a.ctypes.data for a in channels[:4]), MIN_EXPONENT, channels.counts.ctypes.data,
+        channels.counts.shape[1] // 2, inverse_width.ctypes.data,
+    )  # fmt: skip
+    return inverse_width
+
+
 def count(
     x: np.ndarray, stride: int, inverse_width: float, counts: np.ndarray, channels: Optional[ChannelCounts] = None
 ) -> None:
     """Adds the values of a contiguous float32 array (examples, channels, plane) to counts.
 
     Args:
-        stride: a share of 1 / stride of each plane is counted, from a place that depends on the channel alone: single
-            values, or runs of RUN where a plane has room for two of them.
+        stride: a share of 1 / stride of each plane is counted, from a place that depends on the channel alone: runs of
+            RUN values, or so few fewer that a plane has room for two of them.
         inverse_width: a power of two for which every value is in a bin.
         counts: int64 (2 * bins,) of all channels together, the middle is zero.
         channels: of each channel with its own width; its arrays are added to.
@@ -87,11 +117,30 @@ def measure_in_numpy(x: np.ndarray) -> Measured:
         return Measured(x.min(axis=2), x.max(axis=2), x.sum(axis=2, dtype=np.float64), squares)
 
 
+def add_extremes_in_numpy(found: Measured, parts: np.ndarray, channels: Growing) -> np.ndarray:
+    """The meaning of `add_extremes`."""
+    for part, peak in zip(parts, np.maximum(-found.min, found.max)):
+        np.maximum(channels.peaks[part], peak, out=channels.peaks[part])
+    np.minimum(channels.min, found.min.min(axis=0), out=channels.min)
+    np.maximum(channels.max, found.max.max(axis=0), out=channels.max)
+    grow(channels, exponents(np.maximum(-channels.min, channels.max), channels.counts.shape[1] // 2))
+    return np.ldexp(np.float32(1), -channels.exponents)
+
+
+def grow(channels: Growing, wanted: np.ndarray) -> None:
+    """Makes bins, in place, as wide as exponents (C,) say, where they are narrower."""
+    doublings = np.maximum(wanted - channels.exponents, 0)
+    for step in np.unique(doublings[doublings > 0]):
+        rows = doublings == step
+        channels.counts[rows] = coarser(channels.counts[rows], step)
+    channels.exponents[:] += doublings
+
+
 def count_in_numpy(
     x: np.ndarray, stride: int, inverse_width: float, counts: np.ndarray, channels: Optional[ChannelCounts] = None
 ) -> None:
     """The meaning of `count`."""
-    run = RUN if stride > 1 and x.shape[2] >= 2 * RUN * stride else 1
+    run = 1 if stride == 1 else max(1, min(RUN, x.shape[2] // (2 * stride)))
     index = np.arange(x.shape[2])
     for channel in range(x.shape[1]):
         first = channel * 2654435761 % 2**32 % stride
@@ -127,10 +176,15 @@ def native_library() -> Optional[ctypes.CDLL]:
             pointer, number, number, number, number, ctypes.c_float, ctypes.c_int32, pointer, pointer, ctypes.c_int32,
             pointer, pointer,
         ]  # fmt: skip
+        library.mxq_add_extremes.argtypes = [
+            pointer, pointer, pointer, number, number, pointer, pointer, pointer, pointer, number, pointer, number,
+            pointer,
+        ]  # fmt: skip
         library.mxq_patches.argtypes = [pointer, number, pointer, pointer, pointer, pointer, number, pointer]
+        library.mxq_round.argtypes = [pointer] + 3 * [number] + 3 * [pointer] + 2 * [number] + [pointer]
         library.mxq_use_threads.argtypes, library.mxq_use_threads.restype = [ctypes.c_int], ctypes.c_int
-        for function in (library.mxq_measure, library.mxq_count, library.mxq_patches):
-            function.restype = None
+        for name in ("measure", "count", "add_extremes", "patches", "round"):
+            getattr(library, f"mxq_{name}").restype = None
         return library
     except (OSError, AttributeError) as error:
         logger.info("calibration counts in numpy, which is slower than the native library: %s", error)

@@ -50,6 +50,36 @@ def example_hashes(arrays: Mapping[str, np.ndarray]) -> np.ndarray:
     return np.frombuffer(b"".join(digests), "<u8").astype(np.uint64)
 
 
+class _Places:
+    """Where a convolution multiplies, in an input of one size; a one-dimensional one is as high as one pixel.
+
+    Attributes:
+        size, kernel, dilate: int64 (2,).
+        draws: how many rows can be drawn from an example.
+    """
+
+    def __init__(self, layer: Layer, spatial: Sequence[int]):
+        def two(numbers: Sequence[int], missing: int) -> np.ndarray:
+            return np.array((missing,) * (2 - len(numbers)) + tuple(numbers), np.int64)
+
+        self.size, self.kernel, self.dilate = two(spatial, 1), two(layer.kernel, 1), two(layer.dilate, 1)
+        self._stride, self._begin = two(layer.stride, 1), two(layer.begin, 0)
+        reach = self.size + self._begin + two(layer.end, 0) - self.dilate * (self.kernel - 1) - 1
+        self._outputs = reach // self._stride + 1
+        self.draws = min(POSITIONS, int(self._outputs.prod()))
+
+    def of(self, hashes: np.ndarray, example: np.ndarray) -> np.ndarray:
+        """int64 (n, 3): example and first tap of what the hashes choose."""
+        where = np.empty((len(example), 3), np.int64)
+        where[:, 0] = example
+        chosen = _mixed(hashes)
+        for axis, outputs in enumerate(self._outputs.astype(np.uint64)):
+            where[:, 1 + axis] = chosen % outputs
+            chosen = chosen // outputs
+        where[:, 1:] = where[:, 1:] * self._stride - self._begin
+        return where
+
+
 class Rows:
     """The sample of one source.
 
@@ -65,39 +95,30 @@ class Rows:
         self._hashes: List[np.ndarray] = []
         self._rows: List[np.ndarray] = []
         self._worst = np.uint64(2**64 - 1)
+        self._geometry: Dict[Tuple[int, ...], _Places] = {}
 
     def update(self, x: np.ndarray, examples: np.ndarray) -> None:
         """Draws from a batch (N, C, spatial...), given the hashes of its examples."""
-        layer = self.layer
         x = np.asarray(x, np.float32)
-        if layer.kernel:
-            spatial, two = x.shape[2:], 2 - len(layer.kernel)
-            padded = [n + b + e for n, b, e in zip(spatial, layer.begin, layer.end)]
-            outputs = [
-                (n - d * (k - 1) - 1) // s + 1
-                for n, k, s, d in zip(padded, layer.kernel, layer.stride, layer.dilate)
-            ]  # fmt: skip
-            draws = min(POSITIONS, int(np.prod(outputs)))
-        else:
-            draws = 1
+        places = self._places(x.shape[2:]) if self.layer.kernel else None
+        draws = 1 if places is None else places.draws
         with np.errstate(over="ignore"):
-            order = _mixed(examples[:, None] + (self._seed + np.arange(draws, dtype=np.uint64)) * _GOLDEN)
+            order = _mixed(examples[:, None] + (self._seed + _COUNTING[:draws]) * _GOLDEN)
         example, draw = np.nonzero(order <= self._worst)
         if not example.size:
             return
         hashes = order[example, draw]
-        if layer.kernel:
-            chosen = _mixed(hashes)
-            where = np.zeros((len(example), 3), np.int64)
-            where[:, 0] = example
-            for axis, (n, stride, begin) in enumerate(zip(outputs, layer.stride, layer.begin)):
-                chosen, place = chosen // np.uint64(n), chosen % np.uint64(n)
-                where[:, 1 + two + axis] = place.astype(np.int64) * stride - begin
-            rows = _patches(x.reshape(*x.shape[:2], *(1,) * two, *spatial), where, layer)
-            shape = (x.shape[1], int(np.prod(layer.kernel)))
-        else:
+        if places is None:
             rows, shape = to_bfloat16(x.reshape(len(x), -1)[example]), (x[0].size, 1)
+        else:
+            rows = _patches(x.reshape(*x.shape[:2], *places.size), places.of(hashes, example), places)
+            shape = (x.shape[1], int(places.kernel.prod()))
         self._append(hashes, rows, shape)
+
+    def _places(self, spatial: Tuple[int, ...]) -> "_Places":
+        if spatial not in self._geometry:
+            self._geometry[spatial] = _Places(self.layer, spatial)
+        return self._geometry[spatial]
 
     def merge(self, other: "Rows") -> None:
         for hashes, rows in zip(other._hashes, other._rows):
@@ -196,6 +217,7 @@ def from_bfloat16(x: np.ndarray) -> np.ndarray:
 
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_COUNTING = np.arange(POSITIONS, dtype=np.uint64)
 
 
 def _mixed(x: np.ndarray) -> np.ndarray:
@@ -206,19 +228,16 @@ def _mixed(x: np.ndarray) -> np.ndarray:
         return x ^ (x >> np.uint64(31))
 
 
-def _patches(x: np.ndarray, where: np.ndarray, layer: Layer) -> np.ndarray:
+def _patches(x: np.ndarray, where: np.ndarray, places: _Places) -> np.ndarray:
     """bfloat16 rows (n, C * taps) of x (N, C, height, width) from `where` (n, 3) on: example and first tap."""
-    two = (1,) * (2 - len(layer.kernel))
-    kernel, dilate, size = (
-        np.array(part, np.int64) for part in ((*two, *layer.kernel), (*two, *layer.dilate), x.shape[2:])
-    )
     library = native_library()
     if library is None:
-        return patches_in_numpy(x, where, kernel, dilate)
-    x, where = np.ascontiguousarray(x), np.ascontiguousarray(where)
-    rows = np.empty((len(where), x.shape[1] * int(kernel.prod())), np.uint16)
+        return patches_in_numpy(x, where, places.kernel, places.dilate)
+    x = np.ascontiguousarray(x)
+    rows = np.empty((len(where), x.shape[1] * int(places.kernel.prod())), np.uint16)
     library.mxq_patches(
-        x.ctypes.data, x.shape[1], *(a.ctypes.data for a in (size, kernel, dilate, where)), len(where), rows.ctypes.data
+        x.ctypes.data, x.shape[1], places.size.ctypes.data, places.kernel.ctypes.data, places.dilate.ctypes.data,
+        where.ctypes.data, len(where), rows.ctypes.data,
     )  # fmt: skip
     return rows
 

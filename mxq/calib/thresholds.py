@@ -103,11 +103,11 @@ def expected_error(histogram: Histogram, dtype: str, clip_weight: float = 1.0) -
         scale, zero_point, _ = range_to_qparams(lo, hi, dtype)
         u = edges * (1.0 / scale)
         k = np.rint(u)
-        np.clip(k, QMIN[dtype] - zero_point, QMAX[dtype] - zero_point, out=k)
+        np.minimum(np.maximum(k, QMIN[dtype] - zero_point, out=k), QMAX[dtype] - zero_point, out=k)
         u -= k
         cubes = u * u * u
         if clip_weight != 1:
-            np.clip(u, -0.5, 0.5, out=u)
+            np.minimum(np.maximum(u, -0.5, out=u), 0.5, out=u)
             cubes = clip_weight * cubes - (clip_weight - 1) * u * u * u
         return float(np.dot(k / 12 + cubes / 3, jumps)) * scale**3
 

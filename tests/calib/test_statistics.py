@@ -1,9 +1,13 @@
+import math
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from parameterized import parameterized
 
 from mxq.calib import Statistics, TensorStatistics, histogram
+from mxq.calib.channels import Channels
+from mxq.calib.exact_sum import ExactSum
 from mxq.errors import CalibrationError
 
 generated = settings(max_examples=150, derandomize=True, deadline=None)
@@ -149,6 +153,48 @@ def test_native_and_numpy_measure_and_count_alike():
                 assert all((a == b).all() for a, b in zip(*found))
                 if stride == 1:
                     assert found[0][0].sum() == values.size
+
+
+_ROW = st.lists(st.floats(-(2.0**126), 2.0**126, width=32), min_size=3, max_size=3)
+
+
+@given(
+    batches=st.lists(st.tuples(st.lists(_ROW, min_size=1, max_size=4), st.integers(0, 4)), min_size=1, max_size=4),
+    bins=st.sampled_from([4, 64, 512]),
+)
+@settings(deadline=None, derandomize=True)
+def test_native_and_numpy_add_extremes_alike(batches, bins):
+    found = []
+    for add in (histogram.add_extremes, histogram.add_extremes_in_numpy):
+        channels = Channels(3)
+        channels.counts = np.random.RandomState(0).randint(0, 100, (3, 2 * bins))
+        grown = []
+        for values, part in batches:
+            x = np.float32(values)
+            measured = histogram.Measured(np.minimum(x, x * 2), np.maximum(x, x * 2), None, None)
+            grown.append(add(measured, np.full(len(x), part), channels._growing()))
+        found.append([*channels._growing(), *grown])
+    assert channels.counts.sum() == np.random.RandomState(0).randint(0, 100, (3, 2 * bins)).sum()
+    for ours, theirs in zip(*found):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+_ANY = st.floats(allow_nan=False, allow_infinity=False, min_value=-1e300, max_value=1e300)
+
+
+@given(values=st.lists(_ANY, min_size=1, max_size=70), cut=st.integers(0, 70))
+@settings(deadline=None, derandomize=True)
+def test_sums_are_exact_whatever_the_parts(values, cut):
+    whole, first, second = ExactSum(), ExactSum(), ExactSum()
+    column = np.float64(values)[:, None]
+    whole.add(column)
+    for total, part in ((first, column[:cut]), (second, column[cut:])):
+        for value in part:
+            total.add(value[None])
+    first.merge(second)
+    assert {k: v.tolist() for k, v in whole.limbs.items()} == {k: v.tolist() for k, v in first.limbs.items()}
+    exact = math.fsum(values)
+    assert math.isclose(whole.value()[0], exact, rel_tol=1e-15, abs_tol=0.0)
 
 
 def test_values_that_are_not_finite_show_in_the_sums():
