@@ -42,6 +42,8 @@ class Op {
   virtual bool is_part(int /*index*/, const std::vector<TensorType>& /*in*/, size_t* /*offset*/) const { return false; }
   // Whether a kernel keeps this input in a form of its own in the slot.
   virtual bool keeps_input(int /*index*/) const { return false; }
+  // Whether rows of inputs along the first axis change their order, though shapes do not show it.
+  virtual bool mixes_examples(const std::vector<TensorType>& /*in*/) const { return false; }
   // Multiplications of one run.
   virtual int64_t macs(const std::vector<TensorType>& /*in*/) const { return 0; }
 };

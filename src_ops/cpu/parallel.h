@@ -39,4 +39,14 @@ void parallel_for(int64_t items, int64_t bytes_per_item, Body body) {
   if (error) std::rethrow_exception(error);
 }
 
+// Calls body() as parallel_for calls it on one of its threads: what it asks for threads gets one.
+template <class Body>
+void on_one_thread(Body body) {
+  parallel_for(2, kBytesPerThread, [&](int64_t begin, int64_t) {
+    if (begin != 0) return;
+    omp_set_num_threads(1);  // of this task
+    body();
+  });
+}
+
 }  // namespace mxq

@@ -7,8 +7,10 @@
 
 #include "../core/profile.h"
 #include "../core/scratch.h"
+#include "../ops/region_batch.h"
 #include "../ops/region_plan.h"
 #include "packed_weights.h"
+#include "parallel.h"
 
 namespace mxq {
 namespace {
@@ -65,20 +67,51 @@ IdleSessions& idle_sessions() {
   return *sessions;
 }
 
+// Examples that a thread runs at once, at most. Their tensors stay in its caches, weights are read once for all of
+// them. Measured with 2 threads and batches of 8 and 32: 1.00 to 1.20 times as fast as all threads on all examples; 1,
+// 2 or 8 examples are within 3 % of 4, with one ResNet-50 waits for weights.
+constexpr int64_t kExamples = 4;
+
 class CpuRegion : public Kernel {
  public:
-  CpuRegion(const RegionOp& op, const std::vector<TensorType>& in) : label_(op.label), plan_(plan_region(op, in)) {
+  CpuRegion(const RegionOp& op, const std::vector<TensorType>& in) : label_(op.label) {
     static std::atomic<uint64_t> next_id{1};
+    const std::vector<TensorType> part = part_for_threads(op, in);
+    if (part.empty()) {
+      plan_ = plan_region(op, in);
+    } else {
+      parts_ = in[0].shape[0] / part[0].shape[0];
+      on_one_thread([&] { plan_ = plan_region(op, part); });
+    }
     id_ = next_id++;
     for (int i : plan_.kept_inputs) kept_bytes_ += num_elements(in[i].shape) * size_of(in[i].dtype);
   }
 
   void run(const std::vector<Tensor>& in, const std::vector<Tensor>& out, RunContext* ctx) const override {
     const uint64_t params = signature(in, plan_.kept_inputs);
+    if (parts_ == 1) {
+      run_part(in, out, params, static_cast<char*>(ctx->workspace(plan_.arena_bytes)));
+      return;
+    }
+    parallel_for(parts_, kBytesPerThread, [&](int64_t begin, int64_t end) {
+      omp_set_num_threads(1);  // of this task: for libraries that ask
+      thread_local Scratch arena;
+      std::vector<Tensor> data = in, results = out;
+      for (int64_t part = begin; part < end; ++part) {
+        for (size_t i = 0; i + 1 < in.size(); ++i) cut(in[i], part, &data[i]);  // the last one holds parameters
+        for (size_t i = 0; i < out.size(); ++i) cut(out[i], part, &results[i]);
+        run_part(data, results, params, static_cast<char*>(arena.take(plan_.arena_bytes)));
+        arena.reset();
+      }
+    });
+  }
+
+ private:
+  void run_part(const std::vector<Tensor>& in, const std::vector<Tensor>& out, uint64_t params, char* arena) const {
     SessionPtr session = idle_sessions().take(id_, params);
     const bool same_params = session != nullptr;
     if (!session) session = new_session();
-    point(in, out, static_cast<char*>(ctx->workspace(plan_.arena_bytes)), session.get());
+    point(in, out, arena, session.get());
 
     thread_local Scratch scratch;
     RunContext inner;
@@ -96,7 +129,27 @@ class CpuRegion : public Kernel {
     idle_sessions().give(id_, params, kept_bytes_, std::move(session));
   }
 
- private:
+  // Types of the inputs for the examples that a thread runs at once; empty where all threads work on all examples.
+  static std::vector<TensorType> part_for_threads(const RegionOp& op, const std::vector<TensorType>& in) {
+    const int64_t threads = omp_get_max_threads();
+    if (threads == 1 || omp_in_parallel() || in[0].shape.empty()) return {};
+    const int64_t batch = in[0].shape[0];
+    for (int64_t examples = kExamples; examples > 0; --examples) {
+      if (batch % examples) continue;
+      const int64_t parts = batch / examples, rounds = (parts + threads - 1) / threads;
+      if (10 * parts < 9 * rounds * threads) continue;  // more than a tenth of the time threads would have none
+      return part_of_batch(op, in, examples);
+    }
+    return {};
+  }
+
+  // The `part`-th part of a tensor of all examples.
+  void cut(const Tensor& whole, int64_t part, Tensor* to) const {
+    const auto bytes = static_cast<int64_t>(whole.size() * size_of(whole.dtype())) / parts_;
+    to->data = whole.as<char>() + part * bytes;
+    to->type.shape[0] = whole.type.shape[0] / parts_;
+  }
+
   SessionPtr new_session() const {
     auto session = std::make_unique<Session>();
     auto tensors = [](const std::vector<TensorType>& types) {
@@ -131,7 +184,8 @@ class CpuRegion : public Kernel {
   }
 
   const std::string label_;
-  const RegionPlan plan_;
+  RegionPlan plan_;    // of a part
+  int64_t parts_ = 1;  // of the batch, which threads share
   uint64_t id_;
   size_t kept_bytes_ = 0;
 };

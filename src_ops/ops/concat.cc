@@ -82,6 +82,10 @@ bool ConcatOp::is_part(int index, const std::vector<TensorType>& in, size_t* off
   return true;
 }
 
+bool ConcatOp::mixes_examples(const std::vector<TensorType>& in) const {
+  return num_args > 1 && (dim == 0 || dim == -static_cast<int64_t>(in[0].shape.size()));
+}
+
 bool ConcatOp::is_copy(int input, DType dtype) const {
   return dtype == out.dtype && in_scales[input] == out.scale && in_zero_points[input] == out.zero_point;
 }

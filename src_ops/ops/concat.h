@@ -18,6 +18,7 @@ class ConcatOp : public Op {
   void infer_shapes(std::vector<Shape>* in, std::vector<Shape>* out) const override;
 
   bool is_part(int index, const std::vector<TensorType>& in, size_t* offset) const override;
+  bool mixes_examples(const std::vector<TensorType>& in) const override;
   bool is_copy(int input, DType dtype) const;
   // What value q of an input becomes.
   int converted(int input, int q) const;

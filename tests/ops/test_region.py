@@ -3,6 +3,7 @@
 import gc
 import os
 import threading
+import unittest
 
 import mxnet as mx
 import numpy as np
@@ -10,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from parameterized import parameterized
 
-from mxq import native
+from mxq import native, profile
+from mxq.calib.histogram import native_library
 from mxq.graph import VARIABLE, Graph, Node
 from mxq.regions import encode, pack
 
@@ -56,6 +58,15 @@ class _Builder:
             return self.add("mxq_conv", [x, *params], **attrs)
         return self.add("mxq_conv", [x, *params, residual], sum="before_act", sum_scale="0.03", **attrs)
 
+    def packed(self, outputs, num_data):
+        """Arrays and attributes of the region with all but the first inputs as one array."""
+        if len(self.inputs) == num_data:
+            self.param(np.zeros(1, np.float32))  # that nobody reads: an array must not be empty
+        params = list(zip(self.inputs, self.arrays))[num_data:]
+        vector, places = pack({value.node.name: array for value, array in params})
+        placed = [(value, place) for (value, _), place in zip(params, places)]
+        return [*self.arrays[:num_data], vector], encode(self.nodes, self.inputs[:num_data], outputs, placed)
+
     def check(self, outputs):
         expected = [self.results[id(v.node), v.index] for v in outputs]
         check_all("mxq_region", self.arrays, encode(self.nodes, self.inputs, outputs), expected)
@@ -94,10 +105,63 @@ def test_packed_parameters_are_read_where_they_lie(count, seed):
     x = b.inputs[0]
     for _ in range(count):
         x = b.conv(rng, x)
-    params = list(zip(b.inputs, b.arrays))[1:]
-    vector, places = pack({value.node.name: array for value, array in params})
-    attrs = encode(b.nodes, b.inputs[:1], [x], [(value, place) for (value, _), place in zip(params, places)])
-    check_all("mxq_region", [b.arrays[0], vector], attrs, [b.results[id(x.node), 0]])
+    check_all("mxq_region", *b.packed([x], 1), [b.results[id(x.node), 0]])
+
+
+@given(st.data(), st.sampled_from([2, 3, 4, 6, 8, 9]), st.integers(0, 1000))
+@settings(max_examples=120, derandomize=True, deadline=None)
+def test_batches_that_threads_share(data, batch, seed):
+    """Also operators for which the examples must stay together: every kind that changes the first axis."""
+    rng = np.random.RandomState(seed)
+    b = _Builder([integers(rng, "int8", (batch, 3, 3, 6)), integers(rng, "int8", (batch, 3, 3, 6))])
+    values = list(b.inputs)
+    kinds = ["conv", "sum", "pool", "move", "rows", "wide", "twice", "turn", "first"]
+    # Few kinds in one region: a single operator that needs the whole batch hides what others need.
+    kinds = data.draw(st.lists(st.sampled_from(kinds), min_size=1, max_size=2))
+    for _ in range(data.draw(st.integers(1, 6))):
+        kind, x, y = (data.draw(st.sampled_from(choices)) for choices in (kinds, values, values))
+        scales = {"in_scales": "(1.0, 1.0)", "out_scale": "1.0", "out_type": "int8", "in_zero_points": "(0, 0)"}
+        if kind == "conv":
+            values.append(b.conv(rng, x))
+        elif kind == "sum":
+            if b.results[id(x.node), 0].shape == b.results[id(y.node), 0].shape:
+                values.append(b.conv(rng, x, y))
+        elif kind == "pool":
+            values.append(b.add("mxq_pooling", [x], kernel="(3, 3)", pad="(1, 1)", pool_type="max"))
+        elif kind == "move":
+            values.append(b.add("mxq_reshape", [b.add("mxq_flatten", [x])], shape="(-1, 3, 3, 6)"))
+        elif kind == "rows":  # every pixel an example of its own, and the pixels of an image again
+            values.append(b.add("mxq_reshape", [b.add("mxq_reshape", [x], shape="(-1, 6)")], shape="(-1, 3, 3, 6)"))
+        elif kind == "wide" and b.results[id(x.node), 0].shape == b.results[id(y.node), 0].shape:
+            joined = b.add("mxq_concat", [x, y], num_args="2", dim="1", **scales)
+            values.append(b.add("mxq_slice", [joined], begin="(None, 2)", end="(None, 5)"))
+        elif kind == "twice":
+            values.append(
+                b.add("mxq_concat", [x, y], num_args="2", dim=data.draw(st.sampled_from(["0", "-4"])), **scales)
+            )
+        elif kind == "turn":
+            values.append(b.add("mxq_transpose", [x], axes="(2, 1, 0, 3)"))
+            values.append(b.add("mxq_transpose", [values.pop()], axes="(2, 1, 0, 3)"))
+        elif kind == "first":
+            half = b.add("mxq_slice", [x], begin="(0,)", end=f"({b.results[id(x.node), 0].shape[0] // 2 or 1},)")
+            values.append(b.add("mxq_concat", [half, x], num_args="2", dim="0", **scales))
+    values = values[2:]
+    if values:
+        chosen = data.draw(st.lists(st.sampled_from(values), min_size=1, max_size=3, unique_by=lambda v: id(v.node)))
+        arrays, attrs = b.packed(chosen, 2)
+        check_all("mxq_region", arrays, attrs, [b.results[id(v.node), v.index] for v in chosen])
+
+
+def test_threads_share_a_batch():
+    threads = native_library().mxq_use_threads(0)
+    if threads < 2:
+        raise unittest.SkipTest("there is one thread")
+    rng = np.random.RandomState(0)
+    b = _Builder([integers(rng, "int8", (4 * threads, 3, 3, 6))])
+    arrays, attrs = b.packed([b.conv(rng, b.conv(rng, b.inputs[0]))], 1)
+    with profile.record() as times:
+        call("mxq_region", arrays, attrs)
+    assert [(row.shape[0], row.calls) for row in times.rows] == [(4, threads)] * 2, times
 
 
 PACKED = {"graph": "mxq_dequantize\tinner\ti0 i2\tranges=channel\taxis=1", "num_inputs": "2"}
