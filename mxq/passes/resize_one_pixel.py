@@ -30,7 +30,8 @@ def resize_one_pixel(graph: Graph) -> Graph:
     for node in [n for n in graph.nodes if n.op == RESIZE]:
         reason = _refuse(node)
         if reason is None:
-            node.op, node.attrs = "UpSampling", {"scale": node.attrs["height"], "sample_type": "nearest", "num_args": "1"}
+            node.op = "UpSampling"
+            node.attrs = {"scale": node.attrs["height"], "sample_type": "nearest", "num_args": "1"}
             graph.notes[node.name] = "its input is one pixel: it repeats it"
         else:
             graph.notes[node.name] = f"bilinear resize: {reason}"
