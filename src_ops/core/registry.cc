@@ -46,7 +46,8 @@ KernelPtr make_kernel(const OpEntry& entry, const Op& op, const std::vector<Tens
   MXQ_CHECK(!implementations.empty(), "there is no implementation for GPUs in this library");
   std::vector<const Implementation*> order;
   for (size_t i = 0; i < implementations.size(); ++i) {
-    const bool first = !implementations[i].pays || i + 1 == implementations.size() || implementations[i].pays(op, in);
+    const bool first =
+        !implementations[i].speed || i + 1 == implementations.size() || implementations[i].speed(op, in) >= 1.0;
     if (!first) order.push_back(&implementations[i + 1]);
     order.push_back(&implementations[i]);
     if (!first) ++i;

@@ -281,11 +281,11 @@ class ConvTiles : public Kernel {
 
 // Measured on a Zen 4 against oneDNN 3.2, which skips products with padding and rounds up the input's channels to 4:
 // 1x1 1.0 to 1.7 times as fast, 3x3 0.85 to 1.0, a first layer of 7x7 1.2. With AMX oneDNN has twice the products.
-bool tiles_pay(const Op& op, const std::vector<TensorType>& in) {
-  if (cpu_has_amx()) return false;
+double tiles_speed(const Op& op, const std::vector<TensorType>& in) {
+  if (cpu_has_amx()) return 0.5;
   const ConvGeometry g = static_cast<const LinearOp&>(op).geometry(in[0].shape);
-  return g.kernel_h * g.kernel_w == 1 ||
-         8 * runs_of(g).count * runs_of(g).words() <= 7 * g.kernel_h * g.kernel_w * ((g.in_c + 3) / 4);
+  if (g.kernel_h * g.kernel_w == 1) return 1.2;
+  return 8 * runs_of(g).count * runs_of(g).words() <= 7 * g.kernel_h * g.kernel_w * ((g.in_c + 3) / 4) ? 1.2 : 0.97;
 }
 
 KernelPtr cpu_conv_tiles(const Op& op, const std::vector<TensorType>& in, const std::vector<TensorType>& out,

@@ -103,7 +103,7 @@ OpEntry conv_entry() {
   return {"mxq_conv",
           parse_conv,
           {{"vnni", cpu_depthwise_vnni},
-           {"tiles", cpu_conv_tiles, tiles_pay},
+           {"tiles", cpu_conv_tiles, tiles_speed},
            {"onednn", cpu_conv_onednn},
            {"avx", cpu_linear_avx},
            {"ref", ref_linear}}};

@@ -57,7 +57,7 @@ KernelPtr cpu_depthwise_vnni(const Op& op, const std::vector<TensorType>& in, co
                              std::string* why_not);
 KernelPtr cpu_conv_tiles(const Op& op, const std::vector<TensorType>& in, const std::vector<TensorType>& out,
                          std::string* why_not);
-bool tiles_pay(const Op& op, const std::vector<TensorType>& in);
+double tiles_speed(const Op& op, const std::vector<TensorType>& in);
 KernelPtr cpu_conv_onednn(const Op& op, const std::vector<TensorType>& in, const std::vector<TensorType>& out,
                           std::string* why_not);
 

@@ -115,12 +115,31 @@ class Planner {
         const RegionValue v = line.inputs[k];
         size_t offset;
         if (v.line < 0 || is_view_[v.line] || is_output(v) || !(base_of(v) == v) || uses[key(v)] != 1) continue;
-        if (!made_[v.line].kernel->writes_rows() || owns_more_than_itself(v)) continue;
-        if (!line.op->is_part(static_cast<int>(k), types_in(line), &offset)) continue;
+        if (owns_more_than_itself(v) || !line.op->is_part(static_cast<int>(k), types_in(line), &offset)) continue;
+        if (!made_[v.line].kernel->writes_rows() && !write_rows(v.line)) continue;
         parts_[key(v)] = {key(whole), offset};
         first_use_[key(whole)] = std::min(first_use_.emplace(key(whole), static_cast<int>(i)).first->second, v.line);
       }
     }
+  }
+
+  // Gives a line a kernel that can write into a wider tensor, if that costs less than to copy its output there.
+  bool write_rows(int i) {
+    constexpr double kMacsPerByte = 24;  // multiplications in the time in which a byte is copied
+    const RegionLine& line = lines_[i];
+    if (device_ != Device::kCpu || !(line.backend.empty() || line.backend == "auto")) return false;
+    const std::vector<TensorType> in = types_in(line);
+    for (const Implementation& other : line.entry->cpu) {
+      if (!other.speed) continue;
+      const double lost = line.op->macs(in) * (1 / other.speed(*line.op, in) - 1);
+      if (lost > kMacsPerByte * bytes_of(types_[i][0])) continue;
+      std::string why_not;
+      const KernelPtr kernel = other.make(*line.op, in, types_[i], &why_not);
+      if (!kernel || !kernel->writes_rows()) continue;
+      made_[i] = {kernel, other.name};
+      return true;
+    }
+    return false;
   }
 
   bool owns_more_than_itself(const RegionValue& v) const {
