@@ -39,14 +39,17 @@ void parallel_for(int64_t items, int64_t bytes_per_item, Body body) {
   if (error) std::rethrow_exception(error);
 }
 
-// Calls body() as parallel_for calls it on one of its threads: what it asks for threads gets one.
-template <class Body>
-void on_one_thread(Body body) {
-  parallel_for(2, kBytesPerThread, [&](int64_t begin, int64_t) {
-    if (begin != 0) return;
-    omp_set_num_threads(1);  // of this task
-    body();
-  });
-}
+// While it lives, what asks for threads in this thread gets one. No parallel region does that: a host binds kernels in
+// one thread and runs them in another, and a second team makes OpenMP put waiting threads to sleep.
+class OneThread {
+ public:
+  OneThread() : before_(omp_get_max_threads()) { omp_set_num_threads(1); }
+  ~OneThread() { omp_set_num_threads(before_); }
+  OneThread(const OneThread&) = delete;
+  OneThread& operator=(const OneThread&) = delete;
+
+ private:
+  const int before_;
+};
 
 }  // namespace mxq

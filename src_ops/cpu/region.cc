@@ -81,7 +81,8 @@ class CpuRegion : public Kernel {
       plan_ = plan_region(op, in);
     } else {
       parts_ = in[0].shape[0] / part[0].shape[0];
-      on_one_thread([&] { plan_ = plan_region(op, part); });
+      const OneThread alone;
+      plan_ = plan_region(op, part);
     }
     id_ = next_id++;
     for (int i : plan_.kept_inputs) kept_bytes_ += num_elements(in[i].shape) * size_of(in[i].dtype);
@@ -94,7 +95,7 @@ class CpuRegion : public Kernel {
       return;
     }
     parallel_for(parts_, kBytesPerThread, [&](int64_t begin, int64_t end) {
-      omp_set_num_threads(1);  // of this task: for libraries that ask
+      const OneThread alone;  // for libraries that ask
       thread_local Scratch arena;
       std::vector<Tensor> data = in, results = out;
       for (int64_t part = begin; part < end; ++part) {
