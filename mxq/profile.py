@@ -26,7 +26,8 @@ class OpTime(NamedTuple):
         implementation: what ran: ``onednn``, ``avx``, ``ref``.
         dtype, shape: of its first output, as the operator stores it (channels last).
         macs: multiplications of one run; 0 for what is no convolution or matrix product.
-        calls: runs while it was recorded.
+        calls: runs while it was recorded. Where threads share a batch by examples, each runs some of the examples at
+            once: shape, macs and microseconds are those of one such part on one thread.
         microseconds: of one run, in the mean.
         least: of the quickest run.
     """

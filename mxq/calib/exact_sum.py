@@ -17,6 +17,7 @@ import numpy as np
 
 _BITS = 32
 _TOGETHER = 32
+_EXACT = 1 << 20
 
 
 class ExactSum:
@@ -45,11 +46,14 @@ class ExactSum:
             _ = self.limbs  # adds them
 
     def _add(self, values: np.ndarray) -> None:
+        for start in range(_EXACT, len(values), _EXACT):
+            self._add(values[start : start + _EXACT])
+        values = values[:_EXACT]
         self._add_limb(0, np.zeros(values.shape[1:], np.int64))  # zeros have a limb too
         _, exponent = np.frexp(np.abs(values).max(initial=0.0))
         k = (int(exponent) - 1) // _BITS  # of the first limb that is not zero
         while values.any():
-            # The limbs of a number have its sign and do not depend on others; 2**21 of them add up without rounding.
+            # The limbs of a number have its sign and do not depend on others; _EXACT of them add up without rounding.
             part = np.trunc(_shifted(values, -_BITS * k))
             if part.any():
                 self._add_limb(k, part.sum(axis=0).astype(np.int64))

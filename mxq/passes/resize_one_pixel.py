@@ -7,9 +7,11 @@ A segmentation network pools whole images to one pixel and resizes it to join it
 from typing import Optional
 
 from ..graph import Graph, Node, Value
-from .linear import kernel_of
+from .linear import channel_axis, kernel_of
 
 RESIZE = "_contrib_BilinearResize2D"
+#: What UpSampling takes.
+LARGEST = 1000
 #: Operators that make one pixel of one pixel.
 _POINTWISE = (
     "Activation", "BatchNorm", "BlockGrad", "Dropout", "LeakyReLU", "_copy", "clip", "hard_sigmoid", "identity", "relu",
@@ -39,11 +41,12 @@ def resize_one_pixel(graph: Graph) -> Graph:
 
 
 def _refuse(node: Node) -> Optional[str]:
-    if node.get("mode", "size") != "size" or len(node.inputs) != 1:
+    scaled = {"scale_height", "scale_width"} & set(node.attrs)
+    height, width = node.get("height"), node.get("width")
+    if node.get("mode", "size") != "size" or len(node.inputs) != 1 or scaled or None in (height, width):
         return "only one to a fixed size has an int8 form"
-    height, width = node.get("height", 1), node.get("width", 1)
-    if height != width:
-        return f"{height}x{width} is not square"
+    if height != width or not 1 <= height <= LARGEST:
+        return f"{height}x{width}; squares of up to {LARGEST} pixels a side have an int8 form"
     if not _is_one_pixel(node.inputs[0]):
         return "its input is more than one pixel"
     return None
@@ -54,7 +57,7 @@ def _is_one_pixel(value: Value) -> bool:
     while value.index == 0 and not value.node.is_variable:
         node = value.node
         if node.op == "Pooling" and node.get("global_pool", False):
-            return True
+            return channel_axis(node) == 1
         narrow = node.op == "Convolution" and set(kernel_of(node)) == {1} and not any(node.get("pad") or ())
         if not narrow and node.op not in _POINTWISE:
             return False

@@ -13,8 +13,8 @@ namespace {
 constexpr int64_t kOutputs = 32;  // that are rounded together
 constexpr float kLevels = 127.f;
 
-// errors[j] = wanted[j] - the nearest level times the scale, wanted[j] = target[j] + sum of factor[j][i] * errors[i]
-// for i < j, relative to the target; rounded[j]: the level. Arrays are (columns, kOutputs), factor (columns, columns).
+// rounded[j] is the level nearest to target[j] + sum of factor[j][i] * errors[i] for i < j, and errors[j] how far it is
+// from target[j]. Arrays are (columns, kOutputs), factor (columns, columns).
 MXQ_CLONES void nearest_plane(const float* factor, int64_t columns, const float* scale, const float* targets,
                               float* errors, float* rounded) {
   for (int64_t j = 0; j < columns; ++j) {

@@ -82,7 +82,7 @@ class ConvTiles : public Kernel {
     const LayerParams params{&in[1], &in[2], stage_.no_bias ? nullptr : &in[stage_.bias_index()]};
     const PackedPtr found = find_packed(format_, params, ctx, [&] { return pack(params); });
     const auto& packed = static_cast<const TilesPacked&>(*found);
-    if (!packed.fits) return any_->run(in, out, ctx);
+    if (!packed.fits) return run_any(in, out[0], ctx);
     Source source = source_;
     source.data = in[0].as<const uint8_t>();
     if (copies_) {
@@ -119,6 +119,19 @@ class ConvTiles : public Kernel {
   bool writes_rows() const override { return true; }
 
  private:
+  // The other kernel writes dense memory.
+  void run_any(const std::vector<Tensor>& in, const Tensor& out, RunContext* ctx) const {
+    if (!out.row_bytes) return any_->run(in, {out}, ctx);
+    const auto row = static_cast<int64_t>(out.shape().back() * size_of(out.dtype()));
+    Tensor dense = out;
+    dense.row_bytes = 0;
+    dense.data = ctx->workspace(out.size() * size_of(out.dtype()));
+    any_->run(in, {dense}, ctx);
+    for (int64_t r = 0; r < out.size() / out.shape().back(); ++r) {
+      std::memcpy(out.as<char>() + r * out.row_bytes, dense.as<char>() + r * row, row);
+    }
+  }
+
   std::shared_ptr<Packed> pack(const LayerParams& params) const {
     auto packed = std::make_shared<TilesPacked>();
     const int64_t words = runs_.count * runs_.words();

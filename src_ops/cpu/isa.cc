@@ -44,7 +44,10 @@ bool cpu_has_vnni() {
 
 bool cpu_has_amx() {  // compilers before GCC 11 do not know its name
   unsigned a, b, c, d;
-  return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d >> 25 & 1);
+  if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(d >> 25 & 1)) return false;
+  unsigned low, high;  // what the system saves when it switches threads; its tiles are bits 17 and 18
+  asm volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+  return (low >> 17 & 3) == 3;
 }
 
 }  // namespace mxq

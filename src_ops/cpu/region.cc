@@ -1,6 +1,7 @@
 // Runs the steps of a plan in one block of memory.
 #include "../ops/region.h"
 
+#include <algorithm>
 #include <atomic>
 #include <list>
 #include <mutex>
@@ -38,6 +39,12 @@ class IdleSessions {
     return nullptr;
   }
 
+  bool has(uint64_t plan, uint64_t params) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    return std::any_of(entries_.begin(), entries_.end(),
+                       [&](const Entry& e) { return e.plan == plan && e.params == params; });
+  }
+
   void give(uint64_t plan, uint64_t params, size_t bytes, SessionPtr session) {
     std::list<Entry> dropped;  // destroyed after the lock
     std::lock_guard<std::mutex> lock(mutex_);
@@ -50,7 +57,7 @@ class IdleSessions {
   }
 
  private:
-  static constexpr size_t kMaxSessions = 64, kMaxBytes = size_t{1} << 30;
+  static constexpr size_t kMaxSessions = 256, kMaxBytes = size_t{1} << 30;
   struct Entry {
     uint64_t plan, params;
     size_t bytes;
@@ -94,7 +101,7 @@ class CpuRegion : public Kernel {
       run_part(in, out, params, static_cast<char*>(ctx->workspace(plan_.arena_bytes)));
       return;
     }
-    parallel_for(parts_, kBytesPerThread, [&](int64_t begin, int64_t end) {
+    const auto run_parts = [&](int64_t begin, int64_t end) {
       const OneThread alone;  // for libraries that ask
       thread_local Scratch arena;
       std::vector<Tensor> data = in, results = out;
@@ -104,7 +111,11 @@ class CpuRegion : public Kernel {
         run_part(data, results, params, static_cast<char*>(arena.take(plan_.arena_bytes)));
         arena.reset();
       }
-    });
+    };
+    int64_t done = 0;
+    if (!idle_sessions().has(id_, params)) run_parts(0, done = 1);  // packs the weights, which the others share
+    parallel_for(parts_ - done, kBytesPerThread,
+                 [&](int64_t begin, int64_t end) { run_parts(done + begin, done + end); });
   }
 
  private:
@@ -127,7 +138,7 @@ class CpuRegion : public Kernel {
       profile.stop([&] { return describe(step); });
       scratch.reset();
     }
-    idle_sessions().give(id_, params, kept_bytes_, std::move(session));
+    idle_sessions().give(id_, params, kept_bytes_ / parts_, std::move(session));  // parts share what is kept
   }
 
   // Types of the inputs for the examples that a thread runs at once; empty where all threads work on all examples.
@@ -135,6 +146,7 @@ class CpuRegion : public Kernel {
     const int64_t threads = omp_get_max_threads();
     if (threads == 1 || omp_in_parallel() || in[0].shape.empty()) return {};
     const int64_t batch = in[0].shape[0];
+    if (batch < threads) return {};
     for (int64_t examples = kExamples; examples > 0; --examples) {
       if (batch % examples) continue;
       const int64_t parts = batch / examples, rounds = (parts + threads - 1) / threads;

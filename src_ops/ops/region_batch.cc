@@ -5,9 +5,10 @@
 namespace mxq {
 namespace {
 
-// Whether `part` is `whole` with its first axis cut from `batch` to `examples`.
+// Whether `part` is `whole` with its first axis cut from `batch` to `examples`. With a single axis, which may be that
+// of channels too, nothing is certain.
 bool is_cut(const TensorType& whole, const TensorType& part, int64_t batch, int64_t examples) {
-  if (whole.shape.empty() || whole.shape.size() != part.shape.size() || whole.dtype != part.dtype) return false;
+  if (whole.shape.size() < 2 || whole.shape.size() != part.shape.size() || whole.dtype != part.dtype) return false;
   if (whole.shape[0] * examples != part.shape[0] * batch) return false;
   for (size_t d = 1; d < whole.shape.size(); ++d) {
     if (whole.shape[d] != part.shape[d]) return false;
@@ -19,12 +20,12 @@ bool is_cut(const TensorType& whole, const TensorType& part, int64_t batch, int6
 
 std::vector<TensorType> part_of_batch(const RegionOp& op, const std::vector<TensorType>& in, int64_t examples) {
   // Beside packed parameters every other input is data. Without them an input may be a parameter.
-  if (op.packed.empty() || in[0].shape.empty()) return {};
+  if (op.packed.empty() || in[0].shape.size() < 2) return {};
   const int64_t batch = in[0].shape[0];
   const size_t num_data = in.size() - 1;
   std::vector<TensorType> part = in;
   for (size_t i = 0; i < num_data; ++i) {
-    if (part[i].shape.empty() || part[i].shape[0] != batch) return {};
+    if (part[i].shape.size() < 2 || part[i].shape[0] != batch) return {};
     part[i].shape[0] = examples;
   }
   std::vector<std::vector<TensorType>> whole_types, part_types;

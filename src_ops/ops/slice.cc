@@ -88,6 +88,10 @@ StridedCopy SliceOp::plan(const Shape& data) const {
   return copy;
 }
 
+bool SliceOp::mixes_examples(const std::vector<TensorType>&) const {
+  return !step.empty() && step[0].given && step[0].value != 1;
+}
+
 OpEntry slice_entry() {
   return {"mxq_slice",
           [](const Attrs& attrs) -> std::unique_ptr<Op> { return std::make_unique<SliceOp>(attrs); },

@@ -108,6 +108,9 @@ def test_packed_parameters_are_read_where_they_lie(count, seed):
     check_all("mxq_region", *b.packed([x], 1), [b.results[id(x.node), 0]])
 
 
+_STEPS = st.sampled_from(["(None,)", "(1,)", "(2,)", "(3,)", "(5,)", "(-1,)"])
+
+
 @given(st.data(), st.sampled_from([2, 3, 4, 6, 8, 9]), st.integers(0, 1000))
 @settings(max_examples=120, derandomize=True, deadline=None)
 def test_batches_that_threads_share(data, batch, seed):
@@ -115,7 +118,7 @@ def test_batches_that_threads_share(data, batch, seed):
     rng = np.random.RandomState(seed)
     b = _Builder([integers(rng, "int8", (batch, 3, 3, 6)), integers(rng, "int8", (batch, 3, 3, 6))])
     values = list(b.inputs)
-    kinds = ["conv", "sum", "pool", "move", "rows", "wide", "twice", "turn", "first"]
+    kinds = ["conv", "sum", "pool", "move", "rows", "wide", "twice", "turn", "first", "steps"]
     # Few kinds in one region: a single operator that needs the whole batch hides what others need.
     kinds = data.draw(st.lists(st.sampled_from(kinds), min_size=1, max_size=2))
     for _ in range(data.draw(st.integers(1, 6))):
@@ -142,6 +145,8 @@ def test_batches_that_threads_share(data, batch, seed):
         elif kind == "turn":
             values.append(b.add("mxq_transpose", [x], axes="(2, 1, 0, 3)"))
             values.append(b.add("mxq_transpose", [values.pop()], axes="(2, 1, 0, 3)"))
+        elif kind == "steps":
+            values.append(b.add("mxq_slice", [x], begin="(None,)", end="(None,)", step=data.draw(_STEPS)))
         elif kind == "first":
             half = b.add("mxq_slice", [x], begin="(0,)", end=f"({b.results[id(x.node), 0].shape[0] // 2 or 1},)")
             values.append(b.add("mxq_concat", [half, x], num_args="2", dim="0", **scales))
@@ -210,6 +215,20 @@ def test_a_residual_that_is_read_again_is_not_overwritten():
     b.check([z])
     own = b.conv(rng, z, z)  # the residual is the data itself
     b.check([own])
+
+
+def test_a_part_of_a_concat_with_scales_beyond_all_measure():
+    """What fast loops leave to others is written into the part alone, too."""
+    rng = np.random.RandomState(0)
+    b = _Builder([integers(rng, "int8", (1, 3, 3, 6))])
+    parts = []
+    for weight_scale in (1e12, 0.005):
+        weight, _, bias = _weights(rng)
+        params = [b.param(a) for a in (weight, np.full(6, weight_scale, np.float32), bias)]
+        parts.append(b.add("mxq_conv", [b.inputs[0], *params], **CONV))
+    scales = {"in_scales": "(0.05, 0.05)", "out_scale": "0.05", "out_type": "int8", "in_zero_points": "(0, 0)"}
+    for order in (parts, parts[::-1]):
+        b.check([b.add("mxq_concat", order, num_args="2", dim="3", **scales)])
 
 
 def test_several_outputs_of_one_operator_and_values_that_nobody_reads():

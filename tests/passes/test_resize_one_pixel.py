@@ -32,7 +32,9 @@ def test_one_pixel_is_repeated():
     [
         ("an_image", {"height": 3, "width": 3}, False, "more than one pixel"),
         ("by_scale", {"mode": "odd_scale", "scale_height": 3, "scale_width": 3}, True, "fixed size"),
+        ("by_scale_in_mode_size", {"scale_height": 3, "scale_width": 3}, True, "fixed size"),
         ("not_square", {"height": 3, "width": 4}, True, "3x4"),
+        ("huge", {"height": 1001, "width": 1001}, True, "1000"),
     ]
 )
 def test_what_stays(_, attrs, pooled, reason):
