@@ -1,6 +1,7 @@
 """Shapes and dtypes of every value of a graph, from MXNet's own inference."""
 
 import json
+import warnings
 from typing import Dict, List, Mapping, Sequence, Tuple
 
 import numpy as np
@@ -48,6 +49,29 @@ def infer_shapes(graph: Graph, data_shapes: Mapping[str, Sequence[int]]) -> Dict
         hint = f"; no shape was given for {', '.join(absent)}" if absent else ""
         raise GraphError(f"the shapes of the network do not fit together, given {shapes}: {text}{hint}") from error
     return {k: tuple(shape) for k, shape in zip(keys, found) if shape and all(n is not None and n > 0 for n in shape)}
+
+
+def complete_shapes(symbol, shapes: Mapping[str, Sequence[int]]) -> Tuple[Dict[str, tuple], List[tuple]]:
+    """Shapes of all arguments of an MXNet symbol by name, and of all its outputs.
+
+    >>> import mxnet as mx
+    >>> complete_shapes(mx.sym.FullyConnected(mx.sym.var("x"), num_hidden=2, name="fc"), {"x": (1, 3)})
+    ({'x': (1, 3), 'fc_weight': (2, 3), 'fc_bias': (2,)}, [(1, 2)])
+
+    Raises:
+        GraphError: the shapes do not fit, or not all follow; the text is the reason alone.
+    """
+    from mxnet.base import MXNetError
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # what is missing becomes an error
+            arguments, outputs, _ = symbol.infer_shape(**shapes)
+    except (MXNetError, ValueError) as error:
+        raise GraphError((str(error).strip().splitlines() or [type(error).__name__])[-1]) from error
+    if arguments is None:
+        raise GraphError("the shapes of all its tensors cannot be inferred")
+    return dict(zip(symbol.list_arguments(), arguments)), outputs
 
 
 def infer_types(graph: Graph, data_types: Mapping[str, object]) -> Dict[Key, np.dtype]:

@@ -1,14 +1,14 @@
 """Runs networks over the evaluation data, which may be read many times, and keeps what the float network returned."""
 
 import hashlib
-import warnings
 from typing import BinaryIO, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
 from ..calib.data import Batch, batches, of_integers
-from ..errors import CalibrationError, ConfigError
+from ..errors import CalibrationError, ConfigError, GraphError
 from ..progress import Progress
+from ..shapes import complete_shapes
 from .metrics import Metric
 
 _READ_AGAIN = (
@@ -89,17 +89,12 @@ class Runner:
         if self._labels[0] == shapes:
             return self._labels[1]
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", UserWarning)  # what is missing becomes an error
-                inferred, _, _ = self._symbol.infer_shape(**shapes)
-            if inferred is None:
-                raise ValueError("the shapes of all its tensors cannot be inferred")
-        except (mx.MXNetError, ValueError) as error:
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
-            raise ConfigError(f"eval_data: the network does not accept batches of shapes {shapes}: {reason}") from error
+            inferred, _ = complete_shapes(self._symbol, shapes)
+        except GraphError as error:
+            raise ConfigError(f"eval_data: the network does not accept batches of shapes {shapes}: {error}") from error
         missing = {
             name: mx.nd.zeros(shape)
-            for name, shape in zip(self._symbol.list_arguments(), inferred)
+            for name, shape in inferred.items()
             if name not in shapes and name not in self._params
         }
         self._labels = shapes, missing

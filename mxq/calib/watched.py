@@ -2,13 +2,13 @@
 
 import contextlib
 import ctypes
-import warnings
 from typing import Dict, Iterable, List, Mapping, Optional
 
 import numpy as np
 
-from ..errors import CalibrationError
+from ..errors import CalibrationError, GraphError
 from ..graph import TYPE_FLAGS, Graph, Value
+from ..shapes import complete_shapes
 
 _DTYPES = {flag: name for name, flag in TYPE_FLAGS.items()}
 
@@ -122,23 +122,15 @@ class WatchedNetwork:
 
     def _infer(self, shapes: Mapping[str, tuple]) -> tuple:
         """Shapes of all arguments by name and of all outputs. CalibrationError if the network does not fit the data."""
-        import mxnet as mx
-
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", UserWarning)  # what is missing becomes an error
-                inferred, outputs, _ = self._symbol.infer_shape(**shapes)
-            if inferred is None:
-                raise ValueError("the shapes of all its tensors cannot be inferred")
-        except (mx.MXNetError, ValueError) as error:
+            return complete_shapes(self._symbol, shapes)
+        except GraphError as error:
             absent = [name for name in self._free if name not in shapes]
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
             raise CalibrationError(
                 f"the network does not accept calibration data of shapes {dict(shapes)}"
                 + (f" without {', '.join(absent)}" if absent else "")
-                + f": {reason}; a network made for one batch size needs batches of that size and sub_batch=None"
+                + f": {error}; a network made for one batch size needs batches of that size and sub_batch=None"
             ) from error
-        return dict(zip(self._symbol.list_arguments(), inferred)), outputs
 
 
 def _view(array) -> np.ndarray:

@@ -5,6 +5,7 @@ channels-first or channels-last. A form that a reader needs and nobody made yet 
 stand only at the border of the int8 regions, and the layout changes inside them.
 
 Which lowering an operator has stands in its row of the op table (`mxq/ops`); this file only offers the verbs they use.
+It is one class, and long, because all verbs share the state of the walk.
 """
 
 import hashlib

@@ -112,10 +112,11 @@ class CpuRegion : public Kernel {
         arena.reset();
       }
     };
-    int64_t done = 0;
-    if (!idle_sessions().has(id_, params)) run_parts(0, done = 1);  // packs the weights, which the others share
-    parallel_for(parts_ - done, kBytesPerThread,
-                 [&](int64_t begin, int64_t end) { run_parts(done + begin, done + end); });
+    // The first part of the first call packs the weights, which the others share.
+    const int64_t first = idle_sessions().has(id_, params) ? 0 : 1;
+    if (first) run_parts(0, first);
+    parallel_for(parts_ - first, kBytesPerThread,
+                 [&](int64_t begin, int64_t end) { run_parts(first + begin, first + end); });
   }
 
  private:
