@@ -5,7 +5,10 @@
 #pragma GCC diagnostic ignored "-Wuninitialized"
 #include <immintrin.h>
 
+#include <algorithm>
 #include <cstring>
+#include <iterator>
+#include <utility>
 
 #define MXQ_VNNI __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")))
 
@@ -18,6 +21,24 @@ namespace {
 // The intrinsic, but in place: GCC 12 moves its sums to other registers and into memory.
 MXQ_VNNI inline __attribute__((always_inline)) void multiply_add(__m512i* acc, __m512i x, __m512i w) {
   asm("vpdpbusd %2, %1, %0" : "+v"(*acc) : "v"(x), "v"(w));
+}
+
+// Packing joins four 32-bit words of each vector in every 128-bit lane. The words of V vectors' bytes, 4 V in a lane,
+// to their places in memory, and back: to where the lane `i / 4` has word `i % 4`.
+template <int V>
+MXQ_VNNI inline __m512i close_up(__m512i bytes) {
+  if (V == 3)
+    return _mm512_permutexvar_epi32(_mm512_setr_epi32(0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, 3, 3, 3, 3), bytes);
+  if (V == 2) return _mm512_permutexvar_epi64(_mm512_setr_epi64(0, 2, 4, 6, 0, 2, 4, 6), bytes);
+  return bytes;
+}
+
+template <int V>
+MXQ_VNNI inline __m512i to_lanes(__m512i bytes) {
+  if (V == 3)
+    return _mm512_permutexvar_epi32(_mm512_setr_epi32(0, 1, 2, 2, 3, 4, 5, 5, 6, 7, 8, 8, 9, 10, 11, 11), bytes);
+  if (V == 2) return _mm512_permutexvar_epi64(_mm512_setr_epi64(0, 0, 1, 1, 2, 2, 3, 3), bytes);
+  return bytes;
 }
 
 // kZero: zero points of the output and the residual are added and taken off.
@@ -35,7 +56,10 @@ MXQ_VNNI void tile(const Tile& t, const Source& source, const Stage& stage) {
     const int64_t begin = source.run_at[r], end = begin + 4 * source.words;
     for (int64_t at = begin; at < end; at += 4, w += V * 64) {
       __m512i weights[V];
-      MXQ_UNROLL for (int v = 0; v < V; ++v) weights[v] = _mm512_load_si512(w + v * 64);
+      MXQ_UNROLL for (int v = 0; v < V; ++v) {
+        weights[v] = _mm512_load_si512(w + v * 64);
+        asm("" : "+v"(weights[v]));  // GCC 12 would load them again for every pixel
+      }
       MXQ_UNROLL for (int p = 0; p < P; ++p) {
         int32_t word;
         std::memcpy(&word, x[p] + at, 4);
@@ -55,14 +79,14 @@ MXQ_VNNI void tile(const Tile& t, const Source& source, const Stage& stage) {
     __m512i residual, q[V];
     if (kSum) {
       residual = _mm512_maskz_loadu_epi8(t.live, t.residual + p * t.residual_pixel_bytes);
-      residual = _mm512_xor_si512(residual, sum_flip);
+      residual = to_lanes<V>(_mm512_xor_si512(residual, sum_flip));
     }
     MXQ_UNROLL for (int v = 0; v < V; ++v) {
       __m512 y = _mm512_mul_ps(_mm512_cvtepi32_ps(acc[p][v]), _mm512_load_ps(t.multiplier + v * kLanes));
       y = _mm512_add_ps(y, _mm512_load_ps(t.bias + v * kLanes));
       if (kSum) {
-        const __m512i bytes = V == 4 ? _mm512_shuffle_epi8(residual, _mm512_add_epi8(spread, _mm512_set1_epi32(4 * v)))
-                                     : _mm512_cvtepu8_epi32(_mm512_extracti32x4_epi32(residual, v % 4));
+        const __m512i bytes = V == 1 ? _mm512_cvtepu8_epi32(_mm512_castsi512_si128(residual))
+                                     : _mm512_shuffle_epi8(residual, _mm512_add_epi8(spread, _mm512_set1_epi32(4 * v)));
         __m512 centred = _mm512_cvtepi32_ps(bytes);
         if (kZero) centred = _mm512_sub_ps(centred, sum_zero);
         y = _mm512_fmadd_ps(centred, sum_multiplier, y);
@@ -78,49 +102,43 @@ MXQ_VNNI void tile(const Tile& t, const Source& source, const Stage& stage) {
     }
     if (kOut == Out::kFloat) continue;
     uint8_t* out = t.out + p * t.pixel_bytes;
-    if (V == 4) {
-      const __m512i first = _mm512_packs_epi32(q[0], q[1]), second = _mm512_packs_epi32(q[2], q[V == 4 ? 3 : 0]);
+    if (V > 1) {
+      const __m512i first = _mm512_packs_epi32(q[0], q[V > 1]),
+                    second = V == 2 ? first : _mm512_packs_epi32(q[V > 2 ? 2 : 0], q[V - 1]);
       __m512i bytes;
       if (kOut == Out::kInt8) {
         bytes = _mm512_min_epi8(_mm512_max_epi8(_mm512_packs_epi16(first, second), low), high);
       } else {
         bytes = _mm512_min_epu8(_mm512_max_epu8(_mm512_packus_epi16(first, second), low), high);
       }
-      _mm512_mask_storeu_epi8(out, t.live, bytes);
+      _mm512_mask_storeu_epi8(out, t.live, close_up<V>(bytes));
     } else {
-      MXQ_UNROLL for (int v = 0; v < V; ++v) {
-        const auto live = static_cast<__mmask16>(t.live >> (v * kLanes));
-        __m128i bytes;
-        if (kOut == Out::kInt8) {
-          bytes = _mm_min_epi8(_mm_max_epi8(_mm512_cvtsepi32_epi8(q[v]), _mm512_castsi512_si128(low)),
-                               _mm512_castsi512_si128(high));
-        } else {
-          bytes = _mm512_cvtusepi32_epi8(_mm512_max_epi32(q[v], _mm512_setzero_si512()));
-          bytes = _mm_min_epu8(_mm_max_epu8(bytes, _mm512_castsi512_si128(low)), _mm512_castsi512_si128(high));
-        }
-        _mm_mask_storeu_epi8(out + v * kLanes, live, bytes);
+      __m128i bytes;
+      if (kOut == Out::kInt8) {
+        bytes = _mm_min_epi8(_mm_max_epi8(_mm512_cvtsepi32_epi8(q[0]), _mm512_castsi512_si128(low)),
+                             _mm512_castsi512_si128(high));
+      } else {
+        bytes = _mm512_cvtusepi32_epi8(_mm512_max_epi32(q[0], _mm512_setzero_si512()));
+        bytes = _mm_min_epu8(_mm_max_epu8(bytes, _mm512_castsi512_si128(low)), _mm512_castsi512_si128(high));
       }
+      _mm_mask_storeu_epi8(out, static_cast<__mmask16>(t.live), bytes);
     }
   }
 }
 
-template <int V, Out kOut, bool kSum, bool kFlip, bool kZero>
-void fill(TileLoop* of) {
-  of[0] = tile<1, V, kOut, kSum, kFlip, kZero>;
-  of[1] = tile<2, V, kOut, kSum, kFlip, kZero>;
-  of[2] = tile<3, V, kOut, kSum, kFlip, kZero>;
-  of[3] = tile<4, V, kOut, kSum, kFlip, kZero>;
-  of[4] = tile<5, V, kOut, kSum, kFlip, kZero>;
-  of[5] = tile<6, V, kOut, kSum, kFlip, kZero>;
+template <int V, Out kOut, bool kSum, bool kFlip, bool kZero, int... kBefore>
+void fill(TileLoop* of, std::integer_sequence<int, kBefore...>) {
+  const TileLoop loops[] = {tile<kBefore + 1, V, kOut, kSum, kFlip, kZero>...};
+  std::copy(std::begin(loops), std::end(loops), of);
 }
 
 template <Out kOut, bool kSum, bool kFlip, bool kZero>
 TileLoops loops() {
   TileLoops made;
-  fill<1, kOut, kSum, kFlip, kZero>(made.of[0]);
-  fill<2, kOut, kSum, kFlip, kZero>(made.of[1]);
-  fill<3, kOut, kSum, kFlip, kZero>(made.of[2]);
-  fill<4, kOut, kSum, kFlip, kZero>(made.of[3]);
+  fill<1, kOut, kSum, kFlip, kZero>(made.of[0], std::make_integer_sequence<int, pixels_of(1)>());
+  fill<2, kOut, kSum, kFlip, kZero>(made.of[1], std::make_integer_sequence<int, pixels_of(2)>());
+  fill<3, kOut, kSum, kFlip, kZero>(made.of[2], std::make_integer_sequence<int, pixels_of(3)>());
+  fill<4, kOut, kSum, kFlip, kZero>(made.of[3], std::make_integer_sequence<int, pixels_of(4)>());
   return made;
 }
 

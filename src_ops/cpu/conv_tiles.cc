@@ -4,7 +4,8 @@
 // a pixel's run, in all lanes the same, by four weights of 16 channels. Where the image has padding, or pixels are no
 // whole words, it is copied with its padding and int8 becomes uint8 (plus 128) on the way; else it is read where it
 // lies. Zero points and that 128 are exact: padding holds the zero point, and its products with all weights are taken
-// off.
+// off. Short runs that fill their last words badly are joined to one, pixel by pixel (a first layer of 3x3: 7 words and
+// not 9).
 //
 // The output stage is in ops/output_stage.h. Of 64 channels a register holds those that packing brings into order.
 #include <algorithm>
@@ -44,10 +45,20 @@ Runs runs_of(const ConvGeometry& g) {
   return {g.kernel_h * g.kernel_w, g.in_c};
 }
 
+// Bytes of a run that is moved at once, and of all of a pixel's.
+constexpr int64_t kMoved = 32, kMaxJoined = 192;
+
+// What the products run over.
+Runs joined(const Runs& runs) {
+  const Runs one{1, runs.count * runs.bytes};
+  const bool pays = runs.bytes <= kMoved && one.bytes <= kMaxJoined && one.words() < runs.count * runs.words();
+  return pays ? one : runs;
+}
+
 class ConvTiles : public Kernel {
  public:
   ConvTiles(const LinearOp& op, const ConvGeometry& g, DType in_type, DType residual, KernelPtr any)
-      : stage_(op.stage), g_(g), runs_(runs_of(g)), residual_(residual), any_(std::move(any)) {
+      : stage_(op.stage), g_(g), read_(runs_of(g)), runs_(joined(read_)), residual_(residual), any_(std::move(any)) {
     copies_ = g.pad_top || g.pad_left || g.pad_bottom || g.pad_right || g.in_c % 4;
     is_int8_ = in_type == DType::kInt8;
     offset_ = stage_.in_zero_point + (is_int8_ ? 128 : 0);
@@ -61,19 +72,22 @@ class ConvTiles : public Kernel {
     loops_ = choose(out_, stage_.sum != Sum::kNone, is_int8_ && !copies_, zero);
     vectors_ = (g.out_c + kLanes - 1) / kLanes;
     blocks_ = (vectors_ + kMaxVectors - 1) / kMaxVectors;
+    tile_pixels_ = pixels_of(vectors_);
     source_.height = g.in_h;
     source_.width = g.in_w;
     if (copies_) {
       source_.height = std::max(g.in_h + g.pad_top, (g.out_h - 1) * g.stride_h + (g.kernel_h - 1) * g.dilate_h + 1);
       source_.width = std::max(g.in_w + g.pad_left, (g.out_w - 1) * g.stride_w + (g.kernel_w - 1) * g.dilate_w + 1);
     }
-    const int64_t taps = runs_.count / g.kernel_h;
+    const int64_t taps = read_.count / g.kernel_h;
     for (int64_t y = 0; y < g.kernel_h; ++y) {
       for (int64_t x = 0; x < taps; ++x) {
         run_at_.push_back((y * g.dilate_h * source_.width + x * g.dilate_w) * g.in_c);
       }
     }
-    source_.run_at = run_at_.data();
+    joins_ = read_.count != runs_.count;
+    static constexpr int64_t kFirst = 0;
+    source_.run_at = joins_ ? &kFirst : run_at_.data();
     source_.runs = runs_.count;
     source_.words = runs_.words();
   }
@@ -92,26 +106,23 @@ class ConvTiles : public Kernel {
     }
     const Stage stage = make_stage();
     const Job job{&source, &stage, &packed, stage_.sum == Sum::kNone ? nullptr : &in[stage_.residual_index()], &out[0]};
-    const int64_t pixels = g_.pixels(), tiles = (pixels + kMaxPixels - 1) / kMaxPixels;
+    const int64_t pixels = g_.pixels(), tiles = (pixels + tile_pixels_ - 1) / tile_pixels_;
     const int64_t cost = (runs_.count * runs_.words() + 8) * 128;  // of a tile, about, in bytes touched
     if (tiles < 64) {  // of all channels: pieces of equal work are more important than what stays in the cache
       parallel_for(blocks_ * tiles, cost, [&](int64_t begin, int64_t end) {
         for (int64_t next; begin < end; begin = next) {
           const int64_t block = begin / tiles;
           next = std::min(end, (block + 1) * tiles);
-          run_tiles(job, block, 0, pixels, tiles, begin - block * tiles, next - block * tiles);
+          run_tiles(job, block, begin - block * tiles, next - block * tiles);
         }
       });
       return;
     }
     // So many pixels at once that what is read of them stays in the second-level cache for all channels.
-    const int64_t together = std::max<int64_t>(1, (192 << 10) / (g_.in_c * g_.stride_h * g_.stride_w) / kMaxPixels);
+    const int64_t together = std::max<int64_t>(1, (192 << 10) / (g_.in_c * g_.stride_h * g_.stride_w) / tile_pixels_);
     parallel_for(tiles, blocks_ * cost, [&](int64_t begin, int64_t end) {
       for (int64_t at = begin; at < end; at += together) {
-        const int64_t last = std::min(at + together, end), n = last - at;
-        for (int64_t block = 0; block < blocks_; ++block) {
-          run_tiles(job, block, pixels * at / tiles, pixels * last / tiles, n, 0, n);
-        }
+        for (int64_t block = 0; block < blocks_; ++block) run_tiles(job, block, at, std::min(at + together, end));
       }
     });
   }
@@ -152,7 +163,7 @@ class ConvTiles : public Kernel {
       int8_t* to = packed->weights + first_vector * words * 64;
       for (int64_t v = 0; v < vectors; ++v) {
         for (int64_t i = 0; i < kLanes; ++i) {
-          const int64_t c = first_vector * kLanes + channel_of(v, i, vectors == 4 && out_ != Out::kFloat);
+          const int64_t c = first_vector * kLanes + channel_of(v, i, vectors, out_ != Out::kFloat);
           if (c >= g_.out_c) continue;
           int32_t sum = 0;
           for (int64_t tap = 0; tap < taps; ++tap) {
@@ -228,9 +239,8 @@ class ConvTiles : public Kernel {
     const Tensor *residual, *out;
   };
 
-  // Tiles [from, to) of the `tiles` that pixels [begin, end) are divided into, for a block of channels.
-  void run_tiles(const Job& job, int64_t block, int64_t begin, int64_t end, int64_t tiles, int64_t from,
-                 int64_t to) const {
+  // Tiles [from, to) for a block of channels.
+  void run_tiles(const Job& job, int64_t block, int64_t from, int64_t to) const {
     const int64_t words = runs_.count * runs_.words(), size = static_cast<int64_t>(size_of(job.out->dtype()));
     const int64_t vector = first_vector_of(block), vectors = first_vector_of(block + 1) - vector,
                   first = vector * kLanes;
@@ -247,42 +257,92 @@ class ConvTiles : public Kernel {
     t.live = channels == 64 ? ~uint64_t{0} : (uint64_t{1} << channels) - 1;
     t.pixel_bytes = job.out->row_bytes ? job.out->row_bytes : g_.out_c * size;
     t.residual_pixel_bytes = g_.out_c;
-    for (int64_t i = from; i < to; ++i) {
-      const int64_t p = begin + (end - begin) * i / tiles, n = begin + (end - begin) * (i + 1) / tiles - p;
+    int64_t p = from * tile_pixels_;
+    const int64_t end = std::min(to * tile_pixels_, g_.pixels());
+    const auto left = [&](int64_t at) { return std::min(tile_pixels_, end - at); };
+    Walk walk(*this, job.source->data, p);
+    Joined joined[2];
+    if (joins_) join(&walk, left(p), &joined[0]);
+    for (bool odd = false; p < end; odd = !odd) {
+      const int64_t n = left(p);
       t.out = out + p * t.pixel_bytes;
       t.residual = residual ? residual + p * g_.out_c : nullptr;
       if (is_flat) {
         for (int64_t k = 0; k < n; ++k) t.x[k] = job.source->data + (p + k) * g_.in_c;
+      } else if (joins_) {
+        for (int64_t k = 0; k < n; ++k) t.x[k] = joined[odd].bytes + k * runs_.bytes;
+        // A tile ahead: words that span two stores are slow to read before these have reached the cache.
+        join(&walk, left(p + n), &joined[!odd]);
       } else {
-        find_pixels(*job.source, p, n, t.x);
+        for (int64_t k = 0; k < n; ++k) t.x[k] = walk.next();
       }
+      p += n;
       loops[n - 1](t, *job.source, *job.stage);
     }
   }
 
-  // Where the input of outputs p to p + n - 1 begins.
-  void find_pixels(const Source& source, int64_t p, int64_t n, const uint8_t** to) const {
-    const auto at = static_cast<uint32_t>(p), width = static_cast<uint32_t>(g_.out_w);
-    int64_t row = at / width, x = at - row * width, image = row / g_.out_h, y = row - image * g_.out_h;
-    const uint8_t* line = source.data + (image * source.height + y * g_.stride_h) * source.width * g_.in_c;
-    for (int64_t k = 0; k < n; ++k, ++x) {
-      if (x == g_.out_w) {
-        x = 0;
-        if (++y == g_.out_h) y = 0, ++image;
-        line = source.data + (image * source.height + y * g_.stride_h) * source.width * g_.in_c;
+  // Where the input of one output after the other begins.
+  class Walk {
+   public:
+    Walk(const ConvTiles& conv, const uint8_t* data, int64_t pixel)
+        : width_(conv.g_.out_w),
+          height_(conv.g_.out_h),
+          step_(conv.g_.stride_w * conv.g_.in_c),
+          x_(pixel % width_),
+          y_(pixel / width_ % height_) {
+      const int64_t row = conv.source_.width * conv.g_.in_c;
+      to_line_ = conv.g_.stride_h * row - width_ * step_;
+      to_image_ = (conv.source_.height - height_ * conv.g_.stride_h) * row;
+      at_ = data + (pixel / width_ / height_ * conv.source_.height + y_ * conv.g_.stride_h) * row + x_ * step_;
+    }
+
+    const uint8_t* next() {
+      const uint8_t* here = at_;
+      at_ += step_;
+      if (++x_ == width_) {
+        x_ = 0;
+        at_ += to_line_;
+        if (++y_ == height_) y_ = 0, at_ += to_image_;
       }
-      to[k] = line + x * g_.stride_w * g_.in_c;
+      return here;
+    }
+
+   private:
+    const int64_t width_, height_, step_;  // of the output, and from one pixel to the next
+    int64_t x_, y_, to_line_, to_image_;
+    const uint8_t* at_;
+  };
+
+  // A tile's pixels, each with all that is under the kernel. What is moved ends up to kMoved bytes late.
+  struct Joined {
+    uint8_t bytes[kMaxPixels * kMaxJoined + kMoved];
+  };
+
+  void join(Walk* walk, int64_t pixels, Joined* to) const {
+    if (read_.bytes <= 16) return join<16>(walk, pixels, to->bytes);
+    join<kMoved>(walk, pixels, to->bytes);
+  }
+
+  template <int64_t kBytes>
+  void join(Walk* walk, int64_t pixels, uint8_t* to) const {
+    for (int64_t k = 0; k < pixels; ++k) {
+      const uint8_t* x = walk->next();
+      for (const int64_t run : run_at_) {
+        std::memcpy(to, x + run, kBytes);
+        to += read_.bytes;
+      }
     }
   }
 
   const OutputStage stage_;
   const ConvGeometry g_;
-  const Runs runs_;
+  const Runs read_, runs_;  // of the image, and of what is multiplied
   const DType residual_;
   KernelPtr any_;  // for scales so large that it does not matter how long it takes
-  bool copies_, is_int8_;
+  bool copies_, is_int8_, joins_;
   int offset_;
   int64_t vectors_, blocks_;  // of 16 channels, and of up to 4 vectors
+  int64_t tile_pixels_;
   Out out_;
   std::string format_;
   TileLoops loops_;
@@ -293,12 +353,13 @@ class ConvTiles : public Kernel {
 }  // namespace
 
 // Measured on a Zen 4 against oneDNN 3.2, which skips products with padding and rounds up the input's channels to 4:
-// 1x1 1.0 to 1.7 times as fast, 3x3 0.85 to 1.0, a first layer of 7x7 1.2. With AMX oneDNN has twice the products.
+// 1x1 1.0 to 1.7 times as fast, 3x3 0.85 to 1.1, first layers 1.1 to 1.4. With AMX oneDNN has twice the products.
 double tiles_speed(const Op& op, const std::vector<TensorType>& in) {
   if (cpu_has_amx()) return 0.5;
   const ConvGeometry g = static_cast<const LinearOp&>(op).geometry(in[0].shape);
   if (g.kernel_h * g.kernel_w == 1) return 1.2;
-  return 8 * runs_of(g).count * runs_of(g).words() <= 7 * g.kernel_h * g.kernel_w * ((g.in_c + 3) / 4) ? 1.2 : 0.97;
+  const Runs runs = joined(runs_of(g));
+  return 8 * runs.count * runs.words() <= 7 * g.kernel_h * g.kernel_w * ((g.in_c + 3) / 4) ? 1.2 : 0.97;
 }
 
 KernelPtr cpu_conv_tiles(const Op& op, const std::vector<TensorType>& in, const std::vector<TensorType>& out,
