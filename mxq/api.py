@@ -33,6 +33,7 @@ from .passes.fold_batchnorm import fold_batchnorm
 from .passes.fold_pad import fold_pad
 from .passes.form_regions import form_regions
 from .passes.insert_qdq import FINE_STEPS, TensorRange, insert_qdq
+from .passes.join_floats import join_floats
 from .passes.lower import lower
 from .passes.prepend_normalization import prepend_normalization
 from .passes.quantize_params import quantize_params
@@ -297,7 +298,7 @@ def convert(
 ) -> QuantizedModel:
     """Carries a plan out; `graph` is the network it was made for, `rounded` remembers weights between calls."""
     qdq = _quantized(plan, table, options, moments, rounded)
-    lowered = run(qdq, [lower], stage="int8")
+    lowered = run(qdq, [lower, join_floats], stage="int8")
     report = Report.of(graph, plan.annotated)
     if report.count("int8") == 0:
         _log.warning("nothing in this network became int8; its report says why for every node")
