@@ -21,7 +21,8 @@ def test_operators_of_regions_and_single_ones_are_timed():
         if regions:  # a view costs nothing there
             expected = {name: op for name, op in expected.items() if op != "mxq_flatten"}
         assert {row.name: row.op for row in times} == expected
-        assert all(bool(row.region) == regions and row.calls == 3 for row in times)
+        # Three runs; where threads share the batch, as many times its parts.
+        assert all(bool(row.region) == regions and row.calls % 3 == 0 for row in times)
         assert all(0 < row.least <= row.microseconds for row in times)
         assert len(times.regions) == regions
         convolutions = [row for row in times if row.op == "mxq_conv"]

@@ -43,17 +43,17 @@ MXQ_VNNI inline __m512i to_lanes(__m512i bytes) {
 
 // kZero: zero points of the output and the residual are added and taken off.
 template <int P, int V, Out kOut, bool kSum, bool kFlip, bool kZero>
-MXQ_VNNI void tile(const Tile& t, const Source& source, const Stage& stage) {
+MXQ_VNNI void tile(const Tile& t, const Runs& runs, const Stage& stage) {
   __m512i acc[P][V];
   MXQ_UNROLL for (int p = 0; p < P; ++p) {
     MXQ_UNROLL for (int v = 0; v < V; ++v) acc[p][v] = _mm512_load_si512(t.start + v * kLanes);
   }
-  const int8_t* w = t.weights;
   const uint8_t* x[P];
   const __m512i flip = _mm512_set1_epi8(-128);
   MXQ_UNROLL for (int p = 0; p < P; ++p) x[p] = t.x[p];
-  for (int64_t r = 0; r < source.runs; ++r) {
-    const int64_t begin = source.run_at[r], end = begin + 4 * source.words;
+  for (int64_t r = 0; r < runs.count; ++r) {
+    const int8_t* w = t.weights + runs.word_at[r] * V * 64;
+    const int64_t begin = runs.at[r], end = begin + 4 * runs.words;
     for (int64_t at = begin; at < end; at += 4, w += V * 64) {
       __m512i weights[V];
       MXQ_UNROLL for (int v = 0; v < V; ++v) {
@@ -78,7 +78,7 @@ MXQ_VNNI void tile(const Tile& t, const Source& source, const Stage& stage) {
   MXQ_UNROLL for (int p = 0; p < P; ++p) {
     __m512i residual, q[V];
     if (kSum) {
-      residual = _mm512_maskz_loadu_epi8(t.live, t.residual + p * t.residual_pixel_bytes);
+      residual = _mm512_maskz_loadu_epi8(t.live, t.residual[p]);
       residual = to_lanes<V>(_mm512_xor_si512(residual, sum_flip));
     }
     MXQ_UNROLL for (int v = 0; v < V; ++v) {
@@ -94,14 +94,13 @@ MXQ_VNNI void tile(const Tile& t, const Source& source, const Stage& stage) {
       if (kOut == Out::kFloat) {
         y = _mm512_min_ps(_mm512_max_ps(y, _mm512_set1_ps(stage.low_value)), _mm512_set1_ps(stage.high_value));
         const auto live = static_cast<__mmask16>(t.live >> (v * kLanes));
-        _mm512_mask_storeu_ps(t.out + p * t.pixel_bytes + v * 64, live, y);
+        _mm512_mask_storeu_ps(t.out[p] + v * 64, live, y);
       } else {
         if (kZero) y = _mm512_add_ps(y, zero);
         q[v] = _mm512_cvt_roundps_epi32(y, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
       }
     }
     if (kOut == Out::kFloat) continue;
-    uint8_t* out = t.out + p * t.pixel_bytes;
     if (V > 1) {
       const __m512i first = _mm512_packs_epi32(q[0], q[V > 1]),
                     second = V == 2 ? first : _mm512_packs_epi32(q[V > 2 ? 2 : 0], q[V - 1]);
@@ -111,7 +110,7 @@ MXQ_VNNI void tile(const Tile& t, const Source& source, const Stage& stage) {
       } else {
         bytes = _mm512_min_epu8(_mm512_max_epu8(_mm512_packus_epi16(first, second), low), high);
       }
-      _mm512_mask_storeu_epi8(out, t.live, close_up<V>(bytes));
+      _mm512_mask_storeu_epi8(t.out[p], t.live, close_up<V>(bytes));
     } else {
       __m128i bytes;
       if (kOut == Out::kInt8) {
@@ -121,7 +120,7 @@ MXQ_VNNI void tile(const Tile& t, const Source& source, const Stage& stage) {
         bytes = _mm512_cvtusepi32_epi8(_mm512_max_epi32(q[0], _mm512_setzero_si512()));
         bytes = _mm_min_epu8(_mm_max_epu8(bytes, _mm512_castsi512_si128(low)), _mm512_castsi512_si128(high));
       }
-      _mm_mask_storeu_epi8(out, static_cast<__mmask16>(t.live), bytes);
+      _mm_mask_storeu_epi8(t.out[p], static_cast<__mmask16>(t.live), bytes);
     }
   }
 }

@@ -22,22 +22,19 @@ struct Stage {
   float low_value, high_value;
 };
 
-// Where the input is read: the image itself, or a copy with padding around it.
-struct Source {
-  const uint8_t* data;
-  int64_t height, width;  // of what is read, per image
-  const int64_t* run_at;  // offset of each run from a pixel's first byte
-  int64_t runs, words;
+// The bytes under a pixel: runs of neighbours, all as long.
+struct Runs {
+  const int64_t* at;       // offset of each from the pixel's first byte
+  const int64_t* word_at;  // its first word among those of the weights
+  int64_t count, words;
 };
 
 struct Tile {
   const uint8_t* x[kMaxPixels];
-  const uint8_t* residual;
-  uint8_t* out;
-  int64_t pixel_bytes;           // from a pixel's outputs to the next one's
-  int64_t residual_pixel_bytes;  // the same of the residual
-  const int8_t* weights;         // word of all runs, vector, lane, byte
-  const int32_t* start;          // the rest by vector and lane
+  const uint8_t* residual[kMaxPixels];
+  uint8_t* out[kMaxPixels];
+  const int8_t* weights;  // word of all runs, vector, lane, byte
+  const int32_t* start;   // the rest by vector and lane
   const float *multiplier, *bias;
   uint64_t live;  // of 64 channels, a bit each
 };
@@ -49,7 +46,7 @@ inline int64_t channel_of(int64_t v, int64_t i, int64_t vectors, bool packs) {
 
 enum class Out { kUint8, kInt8, kFloat };
 
-using TileLoop = void (*)(const Tile& t, const Source& source, const Stage& stage);
+using TileLoop = void (*)(const Tile& t, const Runs& runs, const Stage& stage);
 
 // By vectors and pixels, from one on.
 struct TileLoops {

@@ -1,11 +1,11 @@
 // Convolution on AVX-512 VNNI in register tiles of a few pixels by up to 64 output channels.
 //
 // Channels last, the bytes under a row of the kernel lie side by side: a run. One instruction multiplies four bytes of
-// a pixel's run, in all lanes the same, by four weights of 16 channels. Where the image has padding, or pixels are no
-// whole words, it is copied with its padding and int8 becomes uint8 (plus 128) on the way; else it is read where it
-// lies. Zero points and that 128 are exact: padding holds the zero point, and its products with all weights are taken
-// off. Short runs that fill their last words badly are joined to one, pixel by pixel (a first layer of 3x3: 7 words and
-// not 9).
+// a pixel's run, in all lanes the same, by four weights of 16 channels. The image is read where it lies, in patches of
+// outputs whose taps are inside it. Where pixels are no whole words it is copied, with padding around it, and int8
+// becomes uint8 (plus 128) on the way; there short runs that fill their last words badly are joined to one, pixel by
+// pixel (a first layer of 3x3: 7 words and not 9). Zero points and that 128 are exact: what they add to products is
+// taken off, of copied padding too, which holds the zero point.
 //
 // The output stage is in ops/output_stage.h. Of 64 channels a register holds those that packing brings into order.
 #include <algorithm>
@@ -15,6 +15,7 @@
 
 #include "../core/huge_pages.h"
 #include "../ops/conv.h"
+#include "conv_patches.h"
 #include "conv_tile.h"
 #include "isa.h"
 #include "output_stage.h"
@@ -30,66 +31,104 @@ struct TilesPacked : Packed {
   bool fits;  // no value leaves int32 before it is clamped
   std::shared_ptr<char> memory;
   int8_t* weights;  // of each block of channels: word of all runs, vector, lane, byte
-  int32_t* start;   // the rest by vector and lane. What the data's offset adds, taken off
+  int32_t* start;   // of each patch, if the data has an offset; the rest by vector and lane. What it adds, taken off
   float *multiplier, *bias;
 };
 
-// Bytes of the input under the kernel, as runs of neighbours.
-struct Runs {
-  int64_t count, bytes;
+// Bytes of the input under the whole kernel, as runs of neighbours.
+struct Under {
+  int64_t runs, bytes;
   int64_t words() const { return (bytes + 3) / 4; }
 };
-
-Runs runs_of(const ConvGeometry& g) {
-  if (g.dilate_w == 1 || g.kernel_w == 1) return {g.kernel_h, g.kernel_w * g.in_c};
-  return {g.kernel_h * g.kernel_w, g.in_c};
-}
 
 // Bytes of a run that is moved at once, and of all of a pixel's.
 constexpr int64_t kMoved = 32, kMaxJoined = 192;
 
+Under neighbours(const ConvGeometry& g) {
+  if (g.dilate_w == 1 || g.kernel_w == 1) return {g.kernel_h, g.kernel_w * g.in_c};
+  return {g.kernel_h * g.kernel_w, g.in_c};
+}
+
 // What the products run over.
-Runs joined(const Runs& runs) {
-  const Runs one{1, runs.count * runs.bytes};
-  const bool pays = runs.bytes <= kMoved && one.bytes <= kMaxJoined && one.words() < runs.count * runs.words();
-  return pays ? one : runs;
+Under multiplied(const ConvGeometry& g) {
+  if (g.in_c % 4 == 0) return {1, g.kernel_h * g.kernel_w * g.in_c};
+  const Under runs = neighbours(g), one{1, runs.runs * runs.bytes};
+  const bool joins = runs.bytes <= kMoved && one.bytes <= kMaxJoined && one.words() < runs.runs * runs.words();
+  return joins ? one : runs;
+}
+
+// How many words tiles multiply, the pixels that a tile lacks included.
+int64_t effort(const std::vector<Patch>& patches, int64_t batch, int64_t tile_pixels) {
+  int64_t words = 0;
+  for (const Patch& p : patches) {
+    words += (p.pixels(batch) + tile_pixels - 1) / tile_pixels * static_cast<int64_t>(p.run_at.size()) * p.words;
+  }
+  return words;
+}
+
+// The geometry of a copy that has its padding around it.
+ConvGeometry padded(ConvGeometry g) {
+  g.in_h = std::max(g.in_h + g.pad_top, (g.out_h - 1) * g.stride_h + (g.kernel_h - 1) * g.dilate_h + 1);
+  g.in_w = std::max(g.in_w + g.pad_left, (g.out_w - 1) * g.stride_w + (g.kernel_w - 1) * g.dilate_w + 1);
+  g.pad_top = g.pad_left = g.pad_bottom = g.pad_right = 0;
+  return g;
+}
+
+// Where it is read and what of it. Many small patches may cost more than what they save.
+struct Reading {
+  ConvGeometry from;
+  std::vector<Patch> patches;
+  bool copies;
+};
+
+Reading reading(const ConvGeometry& g) {
+  const int64_t tile_pixels = pixels_of((g.out_c + kLanes - 1) / kLanes);
+  Reading copy{padded(g), {}, true}, in_place{g, {}, false};
+  if (g.in_c % 4 != 0) return copy;
+  if (g.kernel_h * g.kernel_w * g.stride_h * g.stride_w == 1 &&
+      !(g.pad_top | g.pad_left | g.pad_bottom | g.pad_right)) {  // all pixels are one row
+    in_place.from.in_w = in_place.from.out_w = g.pixels();
+    in_place.from.in_h = in_place.from.out_h = in_place.from.batch = 1;
+  }
+  in_place.patches = patches_of(in_place.from);
+  copy.patches = patches_of(copy.from);
+  const bool pays =
+      effort(in_place.patches, in_place.from.batch, tile_pixels) <= effort(copy.patches, g.batch, tile_pixels);
+  return pays ? in_place : copy;
 }
 
 class ConvTiles : public Kernel {
  public:
   ConvTiles(const LinearOp& op, const ConvGeometry& g, DType in_type, DType residual, KernelPtr any)
-      : stage_(op.stage), g_(g), read_(runs_of(g)), runs_(joined(read_)), residual_(residual), any_(std::move(any)) {
-    copies_ = g.pad_top || g.pad_left || g.pad_bottom || g.pad_right || g.in_c % 4;
+      : stage_(op.stage), g_(g), under_(multiplied(g)), residual_(residual), any_(std::move(any)) {
+    const Reading found = reading(g);
+    from_ = found.from;
+    patches_ = found.patches;
+    copies_ = found.copies;
+    if (patches_.empty()) read_words_across_pixels();
     is_int8_ = in_type == DType::kInt8;
     offset_ = stage_.in_zero_point + (is_int8_ ? 128 : 0);
     out_ = stage_.out_type == DType::kFloat32 ? Out::kFloat
            : stage_.out_type == DType::kInt8  ? Out::kInt8
                                               : Out::kUint8;
-    format_ = packed_format(stage_, "tiles " + std::to_string(runs_.count) + " " + std::to_string(runs_.bytes) + " " +
-                                        std::to_string(offset_));
     const bool zero =
         stage_.out_zero_point || (stage_.sum != Sum::kNone && (stage_.sum_zero_point || residual == DType::kInt8));
     loops_ = choose(out_, stage_.sum != Sum::kNone, is_int8_ && !copies_, zero);
     vectors_ = (g.out_c + kLanes - 1) / kLanes;
     blocks_ = (vectors_ + kMaxVectors - 1) / kMaxVectors;
     tile_pixels_ = pixels_of(vectors_);
-    source_.height = g.in_h;
-    source_.width = g.in_w;
-    if (copies_) {
-      source_.height = std::max(g.in_h + g.pad_top, (g.out_h - 1) * g.stride_h + (g.kernel_h - 1) * g.dilate_h + 1);
-      source_.width = std::max(g.in_w + g.pad_left, (g.out_w - 1) * g.stride_w + (g.kernel_w - 1) * g.dilate_w + 1);
+    for (const Patch& patch : patches_) {
+      first_tile_.push_back(tiles_);
+      tiles_ += (patch.pixels(from_.batch) + tile_pixels_ - 1) / tile_pixels_;
     }
-    const int64_t taps = read_.count / g.kernel_h;
-    for (int64_t y = 0; y < g.kernel_h; ++y) {
-      for (int64_t x = 0; x < taps; ++x) {
-        run_at_.push_back((y * g.dilate_h * source_.width + x * g.dilate_w) * g.in_c);
+    format_ = packed_format(stage_, "tiles " + std::to_string(under_.runs) + " " + std::to_string(under_.bytes) + " " +
+                                        std::to_string(offset_));
+    for (size_t i = 0; offset_ != 0 && i < patches_.size(); ++i) {
+      const Patch& p = patches_[i];
+      for (const int64_t tap : {p.first_row, p.end_row, p.first_column, p.end_column}) {
+        format_ += " " + std::to_string(tap);
       }
     }
-    joins_ = read_.count != runs_.count;
-    static constexpr int64_t kFirst = 0;
-    source_.run_at = joins_ ? &kFirst : run_at_.data();
-    source_.runs = runs_.count;
-    source_.words = runs_.words();
   }
 
   void run(const std::vector<Tensor>& in, const std::vector<Tensor>& out, RunContext* ctx) const override {
@@ -97,30 +136,28 @@ class ConvTiles : public Kernel {
     const PackedPtr found = find_packed(format_, params, ctx, [&] { return pack(params); });
     const auto& packed = static_cast<const TilesPacked&>(*found);
     if (!packed.fits) return run_any(in, out[0], ctx);
-    Source source = source_;
-    source.data = in[0].as<const uint8_t>();
+    const uint8_t* data = in[0].as<const uint8_t>();
     if (copies_) {
-      auto* copy = static_cast<uint8_t*>(ctx->workspace(g_.batch * source_.height * source_.width * g_.in_c + 64));
-      copy_padded(source.data, copy);
-      source.data = copy;
+      auto* copy = static_cast<uint8_t*>(ctx->workspace(g_.batch * from_.in_h * from_.in_w * g_.in_c + 64));
+      copy_padded(data, copy);
+      data = copy;
     }
     const Stage stage = make_stage();
-    const Job job{&source, &stage, &packed, stage_.sum == Sum::kNone ? nullptr : &in[stage_.residual_index()], &out[0]};
-    const int64_t pixels = g_.pixels(), tiles = (pixels + tile_pixels_ - 1) / tile_pixels_;
-    const int64_t cost = (runs_.count * runs_.words() + 8) * 128;  // of a tile, about, in bytes touched
-    if (tiles < 64) {  // of all channels: pieces of equal work are more important than what stays in the cache
-      parallel_for(blocks_ * tiles, cost, [&](int64_t begin, int64_t end) {
+    const Job job{data, &stage, &packed, stage_.sum == Sum::kNone ? nullptr : &in[stage_.residual_index()], &out[0]};
+    const int64_t cost = (under_.runs * under_.words() + 8) * 128;  // of a tile, about, in bytes touched
+    if (tiles_ < 64) {  // of all channels: pieces of equal work are more important than what stays in the cache
+      parallel_for(blocks_ * tiles_, cost, [&](int64_t begin, int64_t end) {
         for (int64_t next; begin < end; begin = next) {
-          const int64_t block = begin / tiles;
-          next = std::min(end, (block + 1) * tiles);
-          run_tiles(job, block, begin - block * tiles, next - block * tiles);
+          const int64_t block = begin / tiles_;
+          next = std::min(end, (block + 1) * tiles_);
+          run_tiles(job, block, begin - block * tiles_, next - block * tiles_);
         }
       });
       return;
     }
     // So many pixels at once that what is read of them stays in the second-level cache for all channels.
     const int64_t together = std::max<int64_t>(1, (192 << 10) / (g_.in_c * g_.stride_h * g_.stride_w) / tile_pixels_);
-    parallel_for(tiles, blocks_ * cost, [&](int64_t begin, int64_t end) {
+    parallel_for(tiles_, blocks_ * cost, [&](int64_t begin, int64_t end) {
       for (int64_t at = begin; at < end; at += together) {
         for (int64_t block = 0; block < blocks_; ++block) run_tiles(job, block, at, std::min(at + together, end));
       }
@@ -130,6 +167,23 @@ class ConvTiles : public Kernel {
   bool writes_rows() const override { return true; }
 
  private:
+  // Pixels are no whole words. All of the copy is one patch.
+  void read_words_across_pixels() {
+    const Under runs = neighbours(g_);
+    const int64_t columns = runs.runs / g_.kernel_h;
+    for (int64_t y = 0; y < g_.kernel_h; ++y) {
+      for (int64_t x = 0; x < columns; ++x) {
+        copied_at_.push_back((y * g_.dilate_h * from_.in_w + x * g_.dilate_w) * g_.in_c);
+      }
+    }
+    copied_bytes_ = runs.bytes;
+    joins_ = runs.runs != under_.runs;
+    Patch all{0, 0, g_.out_h, g_.out_w, 0, g_.kernel_h, 0, g_.kernel_w, 0, copied_at_, {}, under_.words()};
+    if (joins_) all.run_at = {0};
+    for (int64_t r = 0; r < under_.runs; ++r) all.word_at.push_back(r * under_.words());
+    patches_ = {all};
+  }
+
   // The other kernel writes dense memory.
   void run_any(const std::vector<Tensor>& in, const Tensor& out, RunContext* ctx) const {
     if (!out.row_bytes) return any_->run(in, {out}, ctx);
@@ -145,18 +199,19 @@ class ConvTiles : public Kernel {
 
   std::shared_ptr<Packed> pack(const LayerParams& params) const {
     auto packed = std::make_shared<TilesPacked>();
-    const int64_t words = runs_.count * runs_.words();
+    const int64_t words = under_.runs * under_.words(), starts = offset_ ? patches_.size() : 1;
     const size_t weight_bytes = vectors_ * words * 64, term_bytes = vectors_ * kLanes * sizeof(float);
-    packed->memory = allocate_shared(weight_bytes + 3 * term_bytes);
+    packed->memory = allocate_shared(weight_bytes + (starts + 2) * term_bytes);
     char* at = packed->memory.get();
-    std::memset(at, 0, weight_bytes + 3 * term_bytes);
+    std::memset(at, 0, weight_bytes + (starts + 2) * term_bytes);
     packed->weights = reinterpret_cast<int8_t*>(at);
-    packed->start = reinterpret_cast<int32_t*>(at + weight_bytes);
-    packed->multiplier = reinterpret_cast<float*>(at + weight_bytes + term_bytes);
-    packed->bias = reinterpret_cast<float*>(at + weight_bytes + 2 * term_bytes);
-    describe_packed(stage_, params, weight_bytes + 3 * term_bytes, packed.get());
+    packed->multiplier = reinterpret_cast<float*>(at + weight_bytes);
+    packed->bias = reinterpret_cast<float*>(at + weight_bytes + term_bytes);
+    packed->start = reinterpret_cast<int32_t*>(at + weight_bytes + 2 * term_bytes);
+    describe_packed(stage_, params, weight_bytes + (starts + 2) * term_bytes, packed.get());
     const int8_t* w = params.weight->as<const int8_t>();
     const int64_t taps = g_.kernel_h * g_.kernel_w;
+    std::vector<int64_t> sums(taps);  // of the weights of each
     double largest = 0;
     for (int64_t b = 0; b < blocks_; ++b) {
       const int64_t first_vector = first_vector_of(b), vectors = first_vector_of(b + 1) - first_vector;
@@ -165,18 +220,21 @@ class ConvTiles : public Kernel {
         for (int64_t i = 0; i < kLanes; ++i) {
           const int64_t c = first_vector * kLanes + channel_of(v, i, vectors, out_ != Out::kFloat);
           if (c >= g_.out_c) continue;
-          int32_t sum = 0;
           for (int64_t tap = 0; tap < taps; ++tap) {
-            const int64_t run = tap * runs_.count / taps, first = tap % (taps / runs_.count) * g_.in_c;
+            const int64_t run = tap * under_.runs / taps, first = tap % (taps / under_.runs) * g_.in_c;
+            sums[tap] = 0;
             for (int64_t k = 0; k < g_.in_c; ++k) {
               const int8_t value = w[(c * g_.in_c + k) * taps + tap];
-              const int64_t word = run * runs_.words() + (first + k) / 4;
+              const int64_t word = run * under_.words() + (first + k) / 4;
               to[(word * vectors + v) * 64 + 4 * i + (first + k) % 4] = value;
-              sum += value;
+              sums[tap] += value;
             }
           }
           const int64_t at_term = (first_vector + v) * kLanes + i;
-          packed->start[at_term] = static_cast<int32_t>(-int64_t{offset_} * sum);
+          for (int64_t p = 0; p < starts && offset_; ++p) {
+            packed->start[p * vectors_ * kLanes + at_term] =
+                static_cast<int32_t>(-offset_ * sum_inside(patches_[p], sums));
+          }
           packed->multiplier[at_term] = packed->terms.multiplier[c];
           packed->bias[at_term] = packed->terms.bias[c];
           largest = std::max(largest, std::fabs(double{packed->terms.multiplier[c]}) * packed->max_abs_sum * 255 +
@@ -187,6 +245,14 @@ class ConvTiles : public Kernel {
     if (stage_.sum != Sum::kNone) largest += 256.0 * std::fabs(double{stage_.sum_multiplier});
     packed->fits = largest < 1e9 && 2 * packed->max_abs_sum < std::numeric_limits<int32_t>::max() / 256;
     return packed;
+  }
+
+  int64_t sum_inside(const Patch& p, const std::vector<int64_t>& of_taps) const {
+    int64_t sum = 0;
+    for (int64_t y = p.first_row; y < p.end_row; ++y) {
+      for (int64_t x = p.first_column; x < p.end_column; ++x) sum += of_taps[y * g_.kernel_w + x];
+    }
+    return sum;
   }
 
   // Blocks have equally many vectors of channels, as nearly as they can: few use few registers.
@@ -207,18 +273,18 @@ class ConvTiles : public Kernel {
   }
 
   void copy_padded(const uint8_t* from, uint8_t* to) const {
-    const int64_t row = source_.width * g_.in_c, left = g_.pad_left * g_.in_c;
-    const int64_t inside = std::min(g_.in_w, source_.width - g_.pad_left) * g_.in_c;
-    parallel_for(g_.batch * source_.height, 2 * row, [&](int64_t begin, int64_t end) {
+    const int64_t row = from_.in_w * g_.in_c, left = g_.pad_left * g_.in_c;
+    const int64_t inside = std::min(g_.in_w, from_.in_w - g_.pad_left) * g_.in_c;
+    parallel_for(g_.batch * from_.in_h, 2 * row, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
-        const int64_t y = i % source_.height - g_.pad_top;
+        const int64_t y = i % from_.in_h - g_.pad_top;
         uint8_t* dst = to + i * row;
         if (y < 0 || y >= g_.in_h || inside <= 0) {
           std::memset(dst, offset_, row);
           continue;
         }
         std::memset(dst, offset_, left);
-        move(from + (i / source_.height * g_.in_h + y) * g_.in_w * g_.in_c, dst + left, inside);
+        move(from + (i / from_.in_h * g_.in_h + y) * g_.in_w * g_.in_c, dst + left, inside);
         std::memset(dst + left + inside, offset_, row - left - inside);
       }
     });
@@ -233,7 +299,7 @@ class ConvTiles : public Kernel {
   }
 
   struct Job {
-    const Source* source;
+    const uint8_t* data;
     const Stage* stage;
     const TilesPacked* packed;
     const Tensor *residual, *out;
@@ -241,125 +307,124 @@ class ConvTiles : public Kernel {
 
   // Tiles [from, to) for a block of channels.
   void run_tiles(const Job& job, int64_t block, int64_t from, int64_t to) const {
-    const int64_t words = runs_.count * runs_.words(), size = static_cast<int64_t>(size_of(job.out->dtype()));
     const int64_t vector = first_vector_of(block), vectors = first_vector_of(block + 1) - vector,
-                  first = vector * kLanes;
-    const int64_t channels = std::min(vectors * kLanes, g_.out_c - first);
-    const bool is_flat = !copies_ && g_.kernel_h * g_.kernel_w * g_.stride_h * g_.stride_w == 1;
-    const uint8_t* residual = job.residual ? job.residual->as<const uint8_t>() + first : nullptr;
-    uint8_t* out = job.out->as<uint8_t>() + first * size;
-    const TileLoop* loops = loops_.of[vectors - 1];
+                  first = vector * kLanes, channels = std::min(vectors * kLanes, g_.out_c - first);
     Tile t;
-    t.weights = job.packed->weights + vector * words * 64;
-    t.start = job.packed->start + first;
+    t.weights = job.packed->weights + vector * under_.runs * under_.words() * 64;
     t.multiplier = job.packed->multiplier + first;
     t.bias = job.packed->bias + first;
     t.live = channels == 64 ? ~uint64_t{0} : (uint64_t{1} << channels) - 1;
-    t.pixel_bytes = job.out->row_bytes ? job.out->row_bytes : g_.out_c * size;
-    t.residual_pixel_bytes = g_.out_c;
-    int64_t p = from * tile_pixels_;
-    const int64_t end = std::min(to * tile_pixels_, g_.pixels());
-    const auto left = [&](int64_t at) { return std::min(tile_pixels_, end - at); };
-    Walk walk(*this, job.source->data, p);
-    Joined joined[2];
-    if (joins_) join(&walk, left(p), &joined[0]);
-    for (bool odd = false; p < end; odd = !odd) {
-      const int64_t n = left(p);
-      t.out = out + p * t.pixel_bytes;
-      t.residual = residual ? residual + p * g_.out_c : nullptr;
-      if (is_flat) {
-        for (int64_t k = 0; k < n; ++k) t.x[k] = job.source->data + (p + k) * g_.in_c;
-      } else if (joins_) {
-        for (int64_t k = 0; k < n; ++k) t.x[k] = joined[odd].bytes + k * runs_.bytes;
-        // A tile ahead: words that span two stores are slow to read before these have reached the cache.
-        join(&walk, left(p + n), &joined[!odd]);
-      } else {
-        for (int64_t k = 0; k < n; ++k) t.x[k] = walk.next();
-      }
-      p += n;
-      loops[n - 1](t, *job.source, *job.stage);
+    size_t i = std::upper_bound(first_tile_.begin(), first_tile_.end(), from) - first_tile_.begin() - 1;
+    for (; from < to; ++i) {
+      const int64_t end = std::min(to, i + 1 < patches_.size() ? first_tile_[i + 1] : tiles_);
+      t.start = job.packed->start + (offset_ ? i * vectors_ * kLanes : 0) + first;
+      run_patch(job, patches_[i], loops_.of[vectors - 1], first, (from - first_tile_[i]) * tile_pixels_,
+                (end - first_tile_[i]) * tile_pixels_, &t);
+      from = end;
     }
   }
 
-  // Where the input of one output after the other begins.
-  class Walk {
-   public:
-    Walk(const ConvTiles& conv, const uint8_t* data, int64_t pixel)
-        : width_(conv.g_.out_w),
-          height_(conv.g_.out_h),
-          step_(conv.g_.stride_w * conv.g_.in_c),
-          x_(pixel % width_),
-          y_(pixel / width_ % height_) {
-      const int64_t row = conv.source_.width * conv.g_.in_c;
-      to_line_ = conv.g_.stride_h * row - width_ * step_;
-      to_image_ = (conv.source_.height - height_ * conv.g_.stride_h) * row;
-      at_ = data + (pixel / width_ / height_ * conv.source_.height + y_ * conv.g_.stride_h) * row + x_ * step_;
-    }
-
-    const uint8_t* next() {
-      const uint8_t* here = at_;
-      at_ += step_;
-      if (++x_ == width_) {
-        x_ = 0;
-        at_ += to_line_;
-        if (++y_ == height_) y_ = 0, at_ += to_image_;
+  // Pixels [p, to) of a patch, for the channels from `first` on.
+  void run_patch(const Job& job, const Patch& patch, const TileLoop* loops, int64_t first, int64_t p, int64_t to,
+                 Tile* t) const {
+    const Runs runs{patch.run_at.data(), patch.word_at.data(), static_cast<int64_t>(patch.run_at.size()), patch.words};
+    const int64_t size = static_cast<int64_t>(size_of(job.out->dtype()));
+    const int64_t out_bytes = job.out->row_bytes ? job.out->row_bytes : g_.out_c * size;
+    const uint8_t* residual = job.residual ? job.residual->as<const uint8_t>() + first : nullptr;
+    uint8_t* out = job.out->as<uint8_t>() + first * size;
+    const int64_t end = std::min(to, patch.pixels(from_.batch));
+    Walk walk(from_, patch, p);
+    const auto find = [&](Tile* next) {
+      const int64_t found = std::min(tile_pixels_, end - p);
+      for (int64_t k = 0; k < found; ++k, walk.next()) {
+        next->x[k] = job.data + walk.in();
+        next->out[k] = out + walk.out() * out_bytes;
+        if (residual) next->residual[k] = residual + walk.out() * g_.out_c;
       }
-      return here;
+      p += found;
+      return found;
+    };
+    if (!joins_) {
+      while (const int64_t n = find(t)) loops[n - 1](*t, runs, *job.stage);
+      return;
     }
-
-   private:
-    const int64_t width_, height_, step_;  // of the output, and from one pixel to the next
-    int64_t x_, y_, to_line_, to_image_;
-    const uint8_t* at_;
-  };
+    // A tile ahead: words that span two stores are slow to read before these have reached the cache.
+    Joined joined[2];
+    Tile tiles[2] = {*t, *t};
+    const auto find_joined = [&](bool odd) {
+      const int64_t found = find(&tiles[odd]);
+      join(found, tiles[odd].x, &joined[odd]);
+      return found;
+    };
+    int64_t n = find_joined(false);
+    for (bool odd = false; n > 0; odd = !odd) {
+      const int64_t next = find_joined(!odd);
+      loops[n - 1](tiles[odd], runs, *job.stage);
+      n = next;
+    }
+  }
 
   // A tile's pixels, each with all that is under the kernel. What is moved ends up to kMoved bytes late.
   struct Joined {
     uint8_t bytes[kMaxPixels * kMaxJoined + kMoved];
   };
 
-  void join(Walk* walk, int64_t pixels, Joined* to) const {
-    if (read_.bytes <= 16) return join<16>(walk, pixels, to->bytes);
-    join<kMoved>(walk, pixels, to->bytes);
+  void join(int64_t pixels, const uint8_t** x, Joined* to) const {
+    if (copied_bytes_ <= 16) return join<16>(pixels, x, to->bytes);
+    join<kMoved>(pixels, x, to->bytes);
   }
 
   template <int64_t kBytes>
-  void join(Walk* walk, int64_t pixels, uint8_t* to) const {
+  void join(int64_t pixels, const uint8_t** x, uint8_t* to) const {
     for (int64_t k = 0; k < pixels; ++k) {
-      const uint8_t* x = walk->next();
-      for (const int64_t run : run_at_) {
-        std::memcpy(to, x + run, kBytes);
-        to += read_.bytes;
+      const uint8_t* from = x[k];
+      x[k] = to;
+      for (const int64_t run : copied_at_) {
+        std::memcpy(to, from + run, kBytes);
+        to += copied_bytes_;
       }
     }
   }
 
   const OutputStage stage_;
   const ConvGeometry g_;
-  const Runs read_, runs_;  // of the image, and of what is multiplied
+  ConvGeometry from_;  // of what is read
+  const Under under_;
   const DType residual_;
   KernelPtr any_;  // for scales so large that it does not matter how long it takes
-  bool copies_, is_int8_, joins_;
+  bool copies_, is_int8_, joins_ = false;
   int offset_;
   int64_t vectors_, blocks_;  // of 16 channels, and of up to 4 vectors
-  int64_t tile_pixels_;
+  int64_t tile_pixels_, tiles_ = 0;
+  std::vector<Patch> patches_;
+  std::vector<int64_t> first_tile_;  // of each patch
+  std::vector<int64_t> copied_at_;   // runs of a pixel in the copy
+  int64_t copied_bytes_ = 0;         // of each
   Out out_;
   std::string format_;
   TileLoops loops_;
-  std::vector<int64_t> run_at_;
-  Source source_;
 };
 
 }  // namespace
 
-// Measured on a Zen 4 against oneDNN 3.2, which skips products with padding and rounds up the input's channels to 4:
-// 1x1 1.0 to 1.7 times as fast, 3x3 0.85 to 1.1, first layers 1.1 to 1.4. With AMX oneDNN has twice the products.
+// Measured on a Zen 4 against oneDNN 3.2: 1x1 1.0 to 1.7 times as fast; first layers, whose channels oneDNN rounds up
+// to 4, 1.1 to 1.4; 3x3 and 5x5 1.0 to 1.1 where tiles are full, 0.85 to 0.97 where not; 1.1 to 6 where there is little
+// to multiply. With AMX oneDNN has twice the products.
 double tiles_speed(const Op& op, const std::vector<TensorType>& in) {
   if (cpu_has_amx()) return 0.5;
   const ConvGeometry g = static_cast<const LinearOp&>(op).geometry(in[0].shape);
-  if (g.kernel_h * g.kernel_w == 1) return 1.2;
-  const Runs runs = joined(runs_of(g));
-  return 8 * runs.count * runs.words() <= 7 * g.kernel_h * g.kernel_w * ((g.in_c + 3) / 4) ? 1.2 : 0.97;
+  const int64_t taps = g.kernel_h * g.kernel_w;
+  if (taps == 1 || op.macs(in) < 10'000'000 || g.pixels() <= 16) return 1.2;
+  if (g.in_c % 4 != 0) {
+    const Under under = multiplied(g);
+    return 8 * under.runs * under.words() <= 7 * taps * ((g.in_c + 3) / 4) ? 1.2 : 0.97;
+  }
+  const Reading read = reading(g);
+  const int64_t tile_pixels = pixels_of((g.out_c + kLanes - 1) / kLanes);
+  const double least = static_cast<double>(effort(patches_of(g), g.batch, 1)) / static_cast<double>(tile_pixels);
+  const double full = least / static_cast<double>(effort(read.patches, read.from.batch, tile_pixels));
+  const bool stays_near = taps * g.in_c * kMaxVectors * kLanes <= 64 << 10;  // what tiles read again and again
+  return full > (stays_near ? 0.8 : 0.93) ? 1.02 : 0.95;
 }
 
 KernelPtr cpu_conv_tiles(const Op& op, const std::vector<TensorType>& in, const std::vector<TensorType>& out,
