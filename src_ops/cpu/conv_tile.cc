@@ -75,18 +75,19 @@ MXQ_VNNI void tile(const Tile& t, const Runs& runs, const Stage& stage) {
   const __m512i high = _mm512_set1_epi8(static_cast<char>(stage.high));
   const __m512i sum_flip = _mm512_set1_epi8(static_cast<char>(stage.sum_flip));
   const __m512i spread = _mm512_set4_epi32(0x80808003, 0x80808002, 0x80808001, 0x80808000);  // byte i to word i
+  __m512i residual[P];  // all before the first store: loads behind it would wait for what a masked store may touch
+  MXQ_UNROLL for (int p = 0; kSum && p < P; ++p) {
+    residual[p] = to_lanes<V>(_mm512_xor_si512(_mm512_maskz_loadu_epi8(t.live, t.residual[p]), sum_flip));
+  }
   MXQ_UNROLL for (int p = 0; p < P; ++p) {
-    __m512i residual, q[V];
-    if (kSum) {
-      residual = _mm512_maskz_loadu_epi8(t.live, t.residual[p]);
-      residual = to_lanes<V>(_mm512_xor_si512(residual, sum_flip));
-    }
+    __m512i q[V];
     MXQ_UNROLL for (int v = 0; v < V; ++v) {
       __m512 y = _mm512_mul_ps(_mm512_cvtepi32_ps(acc[p][v]), _mm512_load_ps(t.multiplier + v * kLanes));
       y = _mm512_add_ps(y, _mm512_load_ps(t.bias + v * kLanes));
       if (kSum) {
-        const __m512i bytes = V == 1 ? _mm512_cvtepu8_epi32(_mm512_castsi512_si128(residual))
-                                     : _mm512_shuffle_epi8(residual, _mm512_add_epi8(spread, _mm512_set1_epi32(4 * v)));
+        const __m512i bytes = V == 1
+                                  ? _mm512_cvtepu8_epi32(_mm512_castsi512_si128(residual[p]))
+                                  : _mm512_shuffle_epi8(residual[p], _mm512_add_epi8(spread, _mm512_set1_epi32(4 * v)));
         __m512 centred = _mm512_cvtepi32_ps(bytes);
         if (kZero) centred = _mm512_sub_ps(centred, sum_zero);
         y = _mm512_fmadd_ps(centred, sum_multiplier, y);

@@ -155,8 +155,10 @@ class ConvTiles : public Kernel {
       });
       return;
     }
-    // So many pixels at once that what is read of them stays in the second-level cache for all channels.
-    const int64_t together = std::max<int64_t>(1, (192 << 10) / (g_.in_c * g_.stride_h * g_.stride_w) / tile_pixels_);
+    // So many pixels at once that what is read and written of them stays in the second-level cache for all channels.
+    const int64_t pixel_bytes =
+        g_.in_c * g_.stride_h * g_.stride_w + g_.out_c * static_cast<int64_t>(size_of(out[0].dtype()));
+    const int64_t together = std::max<int64_t>(1, (256 << 10) / pixel_bytes / tile_pixels_);
     parallel_for(tiles_, blocks_ * cost, [&](int64_t begin, int64_t end) {
       for (int64_t at = begin; at < end; at += together) {
         for (int64_t block = 0; block < blocks_; ++block) run_tiles(job, block, at, std::min(at + together, end));
