@@ -321,14 +321,14 @@ class ConvTiles : public Kernel {
       const int64_t end = std::min(to, i + 1 < patches_.size() ? first_tile_[i + 1] : tiles_);
       t.start = job.packed->start + (offset_ ? i * vectors_ * kLanes : 0) + first;
       run_patch(job, patches_[i], loops_.of[vectors - 1], first, (from - first_tile_[i]) * tile_pixels_,
-                (end - first_tile_[i]) * tile_pixels_, &t);
+                (end - first_tile_[i]) * tile_pixels_, t);
       from = end;
     }
   }
 
   // Pixels [p, to) of a patch, for the channels from `first` on.
   void run_patch(const Job& job, const Patch& patch, const TileLoop* loops, int64_t first, int64_t p, int64_t to,
-                 Tile* t) const {
+                 const Tile& t) const {
     const Runs runs{patch.run_at.data(), patch.word_at.data(), static_cast<int64_t>(patch.run_at.size()), patch.words};
     const int64_t size = static_cast<int64_t>(size_of(job.out->dtype()));
     const int64_t out_bytes = job.out->row_bytes ? job.out->row_bytes : g_.out_c * size;
@@ -336,31 +336,25 @@ class ConvTiles : public Kernel {
     uint8_t* out = job.out->as<uint8_t>() + first * size;
     const int64_t end = std::min(to, patch.pixels(from_.batch));
     Walk walk(from_, patch, p);
-    const auto find = [&](Tile* next) {
+    Tile tiles[2] = {t, t};
+    Joined joined[2];
+    const auto find = [&](bool odd) {
+      Tile& next = tiles[odd];
       const int64_t found = std::min(tile_pixels_, end - p);
       for (int64_t k = 0; k < found; ++k, walk.next()) {
-        next->x[k] = job.data + walk.in();
-        next->out[k] = out + walk.out() * out_bytes;
-        if (residual) next->residual[k] = residual + walk.out() * g_.out_c;
+        next.x[k] = job.data + walk.in();
+        next.out[k] = out + walk.out() * out_bytes;
+        if (residual) next.residual[k] = residual + walk.out() * g_.out_c;
       }
+      if (joins_) join(found, next.x, &joined[odd]);
       p += found;
       return found;
     };
-    if (!joins_) {
-      while (const int64_t n = find(t)) loops[n - 1](*t, runs, *job.stage);
-      return;
-    }
-    // A tile ahead: words that span two stores are slow to read before these have reached the cache.
-    Joined joined[2];
-    Tile tiles[2] = {*t, *t};
-    const auto find_joined = [&](bool odd) {
-      const int64_t found = find(&tiles[odd]);
-      join(found, tiles[odd].x, &joined[odd]);
-      return found;
-    };
-    int64_t n = find_joined(false);
+    // A tile ahead: its products begin when those before it end, not when its pixels are found; and words that span two
+    // stores are slow to read before these have reached the cache.
+    int64_t n = find(false);
     for (bool odd = false; n > 0; odd = !odd) {
-      const int64_t next = find_joined(!odd);
+      const int64_t next = find(!odd);
       loops[n - 1](tiles[odd], runs, *job.stage);
       n = next;
     }
