@@ -33,6 +33,7 @@ std::vector<Implementation> cuda_implementations(const std::string& op) {
       t[std::string("mxq_") + op] = {{"cuda", cuda::strided_copy}};
     }
     t["mxq_pad"] = {{"cuda", cuda::pad}};
+    t["mxq_resize"] = {{"cuda", cuda::resize}};
     t["mxq_region"] = {{"plan", cuda::region}};
     return t;
   }();

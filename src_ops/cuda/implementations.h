@@ -31,6 +31,7 @@ MXQ_CUDA_FACTORY(concat);
 MXQ_CUDA_FACTORY(elemwise);
 MXQ_CUDA_FACTORY(strided_copy);
 MXQ_CUDA_FACTORY(pad);
+MXQ_CUDA_FACTORY(resize);
 MXQ_CUDA_FACTORY(region);
 
 // One of the tile shapes, whatever the layer.
