@@ -37,7 +37,6 @@ from .passes.join_floats import join_floats
 from .passes.lower import lower
 from .passes.prepend_normalization import prepend_normalization
 from .passes.quantize_params import quantize_params
-from .passes.resize_one_pixel import resize_one_pixel
 from .presets import with_preset
 from .report import Report
 from .shapes import infer_shapes
@@ -331,7 +330,7 @@ def _quantized(plan: Plan, table: Optional[CalibTable], options: Options, moment
 
 
 #: The float passes, in order.
-SIMPLIFICATIONS = (drop_noops, resize_one_pixel, fold_pad, fold_batchnorm)
+SIMPLIFICATIONS = (drop_noops, fold_pad, fold_batchnorm)
 
 
 def normalization(data_name: Optional[str], options: Options, shapes: Mapping) -> List:

@@ -368,6 +368,22 @@ def pyramid() -> Network:
 
 
 @network
+def segmented() -> Network:
+    """Bilinear resizes: of what is one pixel, between layers, and of the result, which somebody reads in both sizes."""
+    fine = relu(conv(mx.sym.var("data"), "conv0", 6), "relu0")
+    coarse = relu(conv(fine, "conv1", 7, stride=(2, 2)), "relu1")
+    whole = mx.sym.Pooling(coarse, global_pool=True, pool_type="avg", kernel=(1, 1), name="pool")
+    whole = relu(bn(conv(whole, "whole", 5, (1, 1)), "whole_bn"), "whole_relu")
+    whole = mx.sym.contrib.BilinearResize2D(whole, height=5, width=6, name="repeated")
+    x = mx.sym.Concat(whole, relu(conv(coarse, "part", 6), "part_relu"), dim=1, name="joined")
+    x = relu(conv(x, "conv2", 9), "relu2")
+    x = mx.sym.contrib.BilinearResize2D(x, scale_height=1.9, scale_width=2, align_corners=False, name="between")
+    classes = conv(mx.sym.Concat(x, fine, dim=1, name="decoded"), "classes", 4)
+    resized = mx.sym.contrib.BilinearResize2D(classes, height=27, width=25, name="resized")
+    return fill(mx.sym.Group([resized, classes]), {"data": (2, 3, 9, 12)})
+
+
+@network
 def nothing_quantizable() -> Network:
     """No layer with weights."""
     x = mx.sym.softmax(mx.sym.log(mx.sym.exp(mx.sym.var("data"), name="exp") + 1, name="log"), name="prob")

@@ -143,10 +143,7 @@ _ROWS = (
     ("upsampling", ("UpSampling",), "mxq_upsampling", _refuse_upsampling, lower_upsampling, True),
     ("pad", ("Pad", "pad"), "mxq_pad", _refuse_pad, lower_pad, False),
 )
-_NOTES = {
-    "pad": "constant 0, edge, reflect",
-    "upsampling": "nearest; also `_contrib_BilinearResize2D` of what global pooling leaves",
-}
+_NOTES = {"pad": "constant 0, edge, reflect", "upsampling": "nearest"}
 for _name, _mx, _native, _refuse, _lower, _runtime in _ROWS:
     register(
         OpSpec(

@@ -173,17 +173,22 @@ def _choose(
 def _not_worth_it(unit: Unit, integers: Set[Key], consumed: Set[Key]) -> Optional[str]:
     if unit.kind == COMPUTE:
         return None
-    feeds_int8 = any((id(v.node), v.index) in consumed for v in unit.outputs)
+    feeds_int8 = _feeds(unit, consumed)
     pools = unit.kind == REDUCE or (unit.kind == SELECT and unit.head.op == "Pooling")
     if any((id(v.node), v.index) not in integers for v in unit.inputs):
         # The largest of some values is the same before and after quantization, and quicker to find after it.
         if unit.kind == SELECT and pools and feeds_int8:
             return None
         return "an input is float, and quantizing it just for this operator would only cost"
-    # Pooling leaves less to convert, so it pays at the border too.
-    if not pools and not feeds_int8:
+    # Pooling leaves less to convert, so it pays at the border too. What also moves float values rounds none there.
+    moves_float = unit.kind == SELECT and unit.spec.reads_float
+    if not pools and not moves_float and not feeds_int8:
         return "its users are float, and a float result is closer to the original"
     return None
+
+
+def _feeds(unit: Unit, read: Set[Key]) -> bool:
+    return any((id(v.node), v.index) in read for v in unit.outputs)
 
 
 def read_values(graph: Graph) -> List[Value]:
@@ -197,9 +202,12 @@ def quantized_values(graph: Graph) -> List[Value]:
     seen: Dict[Key, Value] = {}
     found = units(graph)
     computed = {(id(u.output.node), u.output.index) for u in found if u.kind == COMPUTE}
+    read = {(id(v.node), v.index) for u in found for v in u.inputs}
     for unit in found:
+        # What moves values to a reader of integers moves fewer bytes as integers.
+        in_float = unit.spec.reads_float and not (unit.kind == SELECT and _feeds(unit, read))
         for value in unit.inputs:
-            if unit.spec.reads_float and (id(value.node), value.index) in computed:
+            if in_float and (id(value.node), value.index) in computed:
                 continue  # a multiplying unit writes float as readily
             seen.setdefault((id(value.node), value.index), value)
     return list(seen.values())

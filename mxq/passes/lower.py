@@ -109,6 +109,15 @@ class Lowering:
         """Whether nobody reads integers from the unit."""
         return self._out_qparams(unit) is None
 
+    def is_quantized(self, unit: Unit) -> bool:
+        """Whether somebody reads integers from the unit, whatever their range."""
+        return any(_key(value) in self._quantize_of for value in unit.outputs)
+
+    def is_read_as_it_is(self, node: Node) -> bool:
+        """Whether a float operator or the network's user reads the node."""
+        readers = [u.node for u in self._uses.get((id(node), 0), [])]
+        return any(r is None or (UNIT not in r.attrs and r.op not in (QUANTIZE, DEQUANTIZE)) for r in readers)
+
     def real(self, value: Value, layout: str, rank: int) -> Form:
         """The float value in `layout`."""
         form = self._float_form(value, rank)
@@ -200,9 +209,14 @@ class Lowering:
     def select(
         self, op: str, unit: Unit, x: Form, attrs: Dict, layout: str, rank: Optional[int], *, output: int = None
     ) -> None:
-        """Emits an operator whose output has the scale of its input; `output` is which one of the unit it computes."""
+        """Emits an operator whose output has the scale of its input, or is float as that is; `output` is which one of
+        the unit it computes."""
         name = unit.name if output is None else f"{unit.name}_{output}"
-        self._set(unit, self._like(x, self.emit(op, name, [x.value], attrs), layout, rank), output or 0)
+        form = self._like(x, self.emit(op, name, [x.value], attrs), layout, rank)
+        if form.dtype == "float32":
+            self._float[_key(unit.outputs[output or 0])] = form
+        else:
+            self._set(unit, form, output or 0)
 
     def pass_through(self, unit: Unit, form: Form) -> None:
         """Says that the unit's output is this form already."""
@@ -372,7 +386,7 @@ class Lowering:
 
     def _copy(self, node: Node) -> None:
         if node.is_variable:
-            if node.name in self.source.params and not self._is_read_as_it_is(node):
+            if node.name in self.source.params and not self.is_read_as_it_is(node):
                 return
             new = Node(node.op, node.name, node.attrs, (), node.subgraphs)
             self.graph.nodes.append(new)
@@ -399,10 +413,6 @@ class Lowering:
         form = self._float_form(node.inputs[0])
         rank = form.rank or 0
         return form.layout == "last" and rank > 2 and tuple(node.get("axes", ())) == permutation(rank, "last")
-
-    def _is_read_as_it_is(self, node: Node) -> bool:
-        readers = [u.node for u in self._uses.get((id(node), 0), [])]
-        return any(r is None or (UNIT not in r.attrs and r.op not in (QUANTIZE, DEQUANTIZE)) for r in readers)
 
     def _param(self, value: Value) -> Value:
         """A parameter variable of the source graph in the new one, made once."""

@@ -142,6 +142,38 @@ def test_a_split_that_is_an_output_of_the_network_stays_float():
     assert "output" in graph.notes["split"]
 
 
+def _resize(x, name="resize", **attrs):
+    return mx.sym.contrib.BilinearResize2D(x, name=name, **(attrs or dict(height=5, width=4)))
+
+
+@parameterized.expand(
+    [
+        ("odd_scale", lambda x: _resize(x, mode="odd_scale", scale_height=3, scale_width=3), "mode odd_scale"),
+        ("to_even_up", lambda x: _resize(x, mode="to_even_up"), "mode to_even_up with 1 inputs"),
+        ("like", lambda x: _resize(x, like=x, mode="like"), "mode like with 2 inputs"),
+    ]
+)
+def test_resizes_without_an_int8_form(_, function, reason):
+    graph = annotate(_graph(_conv(function(_conv(mx.sym.var("data"), "a")), "b")))
+    assert reason in graph.notes["resize"]
+
+
+def test_a_resize_is_float_where_nobody_reads_integers_and_a_layer_computed_it():
+    features = _conv(mx.sym.var("data"), "a")
+    graph = annotate(_graph(_resize(features)))
+    assert set(_members(graph)) == {"a", "resize"}
+    assert [repr(v) for v in quantized_values(graph)] == ["data[0]"]
+    graph = annotate(_graph(_conv(_resize(features), "b")))
+    assert {repr(v) for v in quantized_values(graph)} == {"data[0]", "a[0]", "resize[0]"}
+
+
+def test_a_resize_between_float_operators_is_left_alone():
+    x = _resize(mx.sym.var("data"), "first")
+    x = _resize(mx.sym.softmax(_conv(x, "a"), axis=1), "last")
+    graph = annotate(_graph(x))
+    assert set(_members(graph)) == {"a"} and all("float" in graph.notes[name] for name in ("first", "last"))
+
+
 def test_without_calibration_only_what_needs_no_range():
     x = mx.sym.Activation(_conv(mx.sym.var("data"), "a"), act_type="relu", name="relu")
     x = mx.sym.Pooling(x, kernel=(2, 2), pool_type="max", name="pool")

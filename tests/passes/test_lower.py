@@ -173,6 +173,53 @@ def test_a_concat_that_nobody_reads_as_integers():
         assert np.square(wanted).sum() > 10**3 * np.square(found - wanted).sum()
 
 
+def _operator(model, name):
+    return next(n for n in model.operators.nodes if n.name.startswith(name) and n.op == "mxq_resize")
+
+
+def test_resizes_between_int8_layers_are_int8():
+    """The whole image's pixel too: repeated, and joined with what other branches see."""
+    net, data, model = _quantized("segmented")
+    for name in ("repeated", "between"):
+        node = _operator(model, name)
+        assert node.get("layout") == "channels_last" and node.inputs[0].node.attrs["out_type"] == "uint8", node.attrs
+        assert [u.node.op for u in model.operators.uses_of(node.out())] == ["mxq_concat"]
+    assert not model.report.floats()
+
+
+def test_a_resize_between_int8_layers_needs_no_calibration():
+    x = mx.sym.contrib.BilinearResize2D(conv(mx.sym.var("data"), "a", 5), height=6, width=5, name="resized")
+    net = fill(conv(x, "b", 4), {"data": (2, 3, 9, 7)})
+    data = batch(net[3])
+    model = mxq.quantize_model(net[0], net[1:3], data, calib_mode="none")
+    assert _operator(model, "resized").inputs[0].node.attrs["out_type"] == "int8"
+    assert sqnr(forward(net, data)[0], forward(model, data)[0]) > 25
+
+
+def test_a_resize_of_what_a_layer_computes_is_float_and_equal_to_mxnets():
+    """Nothing is rounded on the way, and what is brought to channels first is the small side."""
+    net, data, model = _quantized("segmented")
+    node = _operator(model, "resized")
+    moved = node.inputs[0].node
+    assert moved.op == "mxq_transpose" and node.get("layout") == ""
+    assert moved.inputs[0].node.op == "mxq_conv" and moved.inputs[0].node.attrs["out_type"] == "float32"
+    resized, classes = forward(model, data)
+    expected = mx.nd.contrib.BilinearResize2D(mx.nd.array(classes), height=27, width=25)
+    np.testing.assert_array_equal(resized, expected.asnumpy())
+
+
+def test_a_resize_of_integers_for_a_float_reader_is_float():
+    """Another layer reads the same value as integers: they are brought back to float before there are more of them."""
+    features = conv(mx.sym.var("data"), "a", 5)
+    resized = mx.sym.contrib.BilinearResize2D(features, height=20, width=21, name="resized")
+    net = fill(mx.sym.Group([resized, conv(features, "b", 3)]), {"data": (2, 3, 9, 7)})
+    data = batch(net[3])
+    model = mxq.quantize_model(net[0], net[1:3], data, calib_mode="minmax")
+    node = _operator(model, "resized")
+    assert node.inputs[0].node.op == "mxq_dequantize" and not model.report.floats()
+    assert sqnr(forward(net, data)[0], forward(model, data)[0]) > 30
+
+
 def test_a_head_that_is_read_channels_last_is_not_moved():
     x = mx.sym.Convolution(mx.sym.var("data"), kernel=(3, 3), num_filter=8, name="conv0")
     heads = [
