@@ -18,7 +18,7 @@ from . import devices, standin
 
 #: About the rest of the package or the processor, not about an operator in a context.
 NOT_OPERATORS = ("test_op_table", "test_processors", "test_depthwise", "test_conv_tiles")
-ABOUT_PROCESSORS = ("test_without_avx512",)
+ABOUT_PROCESSORS = ("test_without_avx512", "test_threads_share_a_batch", "test_batches_that_threads_share")
 
 
 def fewer_examples(divisor: int) -> None:
@@ -57,7 +57,7 @@ def run(name: str, verbose: bool) -> List[int]:
     for test, function in tests:
         try:
             if test in ABOUT_PROCESSORS:
-                raise unittest.SkipTest("about an implementation for processors, in a process of its own")
+                raise unittest.SkipTest("about processors")
             function()
             passed += 1
         except unittest.SkipTest as reason:
