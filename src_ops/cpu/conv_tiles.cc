@@ -15,7 +15,7 @@
 
 #include "../core/huge_pages.h"
 #include "../ops/conv.h"
-#include "conv_patches.h"
+#include "conv_reading.h"
 #include "conv_tile.h"
 #include "isa.h"
 #include "output_stage.h"
@@ -35,77 +35,20 @@ struct TilesPacked : Packed {
   float *multiplier, *bias;
 };
 
-// Bytes of the input under the whole kernel, as runs of neighbours.
-struct Under {
-  int64_t runs, bytes;
-  int64_t words() const { return (bytes + 3) / 4; }
-};
-
-// Bytes of a run that is moved at once, and of all of a pixel's.
-constexpr int64_t kMoved = 32, kMaxJoined = 192;
-
-Under neighbours(const ConvGeometry& g) {
-  if (g.dilate_w == 1 || g.kernel_w == 1) return {g.kernel_h, g.kernel_w * g.in_c};
-  return {g.kernel_h * g.kernel_w, g.in_c};
-}
-
-// What the products run over.
-Under multiplied(const ConvGeometry& g) {
-  if (g.in_c % 4 == 0) return {1, g.kernel_h * g.kernel_w * g.in_c};
-  const Under runs = neighbours(g), one{1, runs.runs * runs.bytes};
-  const bool joins = runs.bytes <= kMoved && one.bytes <= kMaxJoined && one.words() < runs.runs * runs.words();
-  return joins ? one : runs;
-}
-
-// How many words tiles multiply, the pixels that a tile lacks included.
-int64_t effort(const std::vector<Patch>& patches, int64_t batch, int64_t tile_pixels) {
-  int64_t words = 0;
-  for (const Patch& p : patches) {
-    words += (p.pixels(batch) + tile_pixels - 1) / tile_pixels * static_cast<int64_t>(p.run_at.size()) * p.words;
-  }
-  return words;
-}
-
-// The geometry of a copy that has its padding around it.
-ConvGeometry padded(ConvGeometry g) {
-  g.in_h = std::max(g.in_h + g.pad_top, (g.out_h - 1) * g.stride_h + (g.kernel_h - 1) * g.dilate_h + 1);
-  g.in_w = std::max(g.in_w + g.pad_left, (g.out_w - 1) * g.stride_w + (g.kernel_w - 1) * g.dilate_w + 1);
-  g.pad_top = g.pad_left = g.pad_bottom = g.pad_right = 0;
-  return g;
-}
-
-// Where it is read and what of it. Many small patches may cost more than what they save.
-struct Reading {
-  ConvGeometry from;
-  std::vector<Patch> patches;
-  bool copies;
-};
-
-Reading reading(const ConvGeometry& g) {
-  const int64_t tile_pixels = pixels_of((g.out_c + kLanes - 1) / kLanes);
-  Reading copy{padded(g), {}, true}, in_place{g, {}, false};
-  if (g.in_c % 4 != 0) return copy;
-  if (g.kernel_h * g.kernel_w * g.stride_h * g.stride_w == 1 &&
-      !(g.pad_top | g.pad_left | g.pad_bottom | g.pad_right)) {  // all pixels are one row
-    in_place.from.in_w = in_place.from.out_w = g.pixels();
-    in_place.from.in_h = in_place.from.out_h = in_place.from.batch = 1;
-  }
-  in_place.patches = patches_of(in_place.from);
-  copy.patches = patches_of(copy.from);
-  const bool pays =
-      effort(in_place.patches, in_place.from.batch, tile_pixels) <= effort(copy.patches, g.batch, tile_pixels);
-  return pays ? in_place : copy;
-}
+int64_t tile_pixels_of(const ConvGeometry& g) { return pixels_of((g.out_c + kLanes - 1) / kLanes); }
 
 class ConvTiles : public Kernel {
  public:
   ConvTiles(const LinearOp& op, const ConvGeometry& g, DType in_type, DType residual, KernelPtr any)
       : stage_(op.stage), g_(g), under_(multiplied(g)), residual_(residual), any_(std::move(any)) {
-    const Reading found = reading(g);
+    tile_pixels_ = tile_pixels_of(g);
+    Reading found = reading(g, tile_pixels_);
     from_ = found.from;
-    patches_ = found.patches;
+    patches_ = std::move(found.patches);
     copies_ = found.copies;
-    if (patches_.empty()) read_words_across_pixels();
+    joined_at_ = std::move(found.joined_at);
+    joined_bytes_ = found.joined_bytes;
+    joins_ = !joined_at_.empty();
     is_int8_ = in_type == DType::kInt8;
     offset_ = stage_.in_zero_point + (is_int8_ ? 128 : 0);
     out_ = stage_.out_type == DType::kFloat32 ? Out::kFloat
@@ -116,7 +59,6 @@ class ConvTiles : public Kernel {
     loops_ = choose(out_, stage_.sum != Sum::kNone, is_int8_ && !copies_, zero);
     vectors_ = (g.out_c + kLanes - 1) / kLanes;
     blocks_ = (vectors_ + kMaxVectors - 1) / kMaxVectors;
-    tile_pixels_ = pixels_of(vectors_);
     for (const Patch& patch : patches_) {
       first_tile_.push_back(tiles_);
       tiles_ += (patch.pixels(from_.batch) + tile_pixels_ - 1) / tile_pixels_;
@@ -169,23 +111,6 @@ class ConvTiles : public Kernel {
   bool writes_rows() const override { return true; }
 
  private:
-  // Pixels are no whole words. All of the copy is one patch.
-  void read_words_across_pixels() {
-    const Under runs = neighbours(g_);
-    const int64_t columns = runs.runs / g_.kernel_h;
-    for (int64_t y = 0; y < g_.kernel_h; ++y) {
-      for (int64_t x = 0; x < columns; ++x) {
-        copied_at_.push_back((y * g_.dilate_h * from_.in_w + x * g_.dilate_w) * g_.in_c);
-      }
-    }
-    copied_bytes_ = runs.bytes;
-    joins_ = runs.runs != under_.runs;
-    Patch all{0, 0, g_.out_h, g_.out_w, 0, g_.kernel_h, 0, g_.kernel_w, 0, copied_at_, {}, under_.words()};
-    if (joins_) all.run_at = {0};
-    for (int64_t r = 0; r < under_.runs; ++r) all.word_at.push_back(r * under_.words());
-    patches_ = {all};
-  }
-
   // The other kernel writes dense memory.
   void run_any(const std::vector<Tensor>& in, const Tensor& out, RunContext* ctx) const {
     if (!out.row_bytes) return any_->run(in, {out}, ctx);
@@ -362,11 +287,11 @@ class ConvTiles : public Kernel {
 
   // A tile's pixels, each with all that is under the kernel. What is moved ends up to kMoved bytes late.
   struct Joined {
-    uint8_t bytes[kMaxPixels * kMaxJoined + kMoved];
+    uint8_t bytes[kMaxPixels * kMostJoined + kMoved];
   };
 
   void join(int64_t pixels, const uint8_t** x, Joined* to) const {
-    if (copied_bytes_ <= 16) return join<16>(pixels, x, to->bytes);
+    if (joined_bytes_ <= 16) return join<16>(pixels, x, to->bytes);
     join<kMoved>(pixels, x, to->bytes);
   }
 
@@ -375,9 +300,9 @@ class ConvTiles : public Kernel {
     for (int64_t k = 0; k < pixels; ++k) {
       const uint8_t* from = x[k];
       x[k] = to;
-      for (const int64_t run : copied_at_) {
+      for (const int64_t run : joined_at_) {
         std::memcpy(to, from + run, kBytes);
-        to += copied_bytes_;
+        to += joined_bytes_;
       }
     }
   }
@@ -388,14 +313,14 @@ class ConvTiles : public Kernel {
   const Under under_;
   const DType residual_;
   KernelPtr any_;  // for scales so large that it does not matter how long it takes
-  bool copies_, is_int8_, joins_ = false;
+  bool copies_, is_int8_, joins_;
   int offset_;
   int64_t vectors_, blocks_;  // of 16 channels, and of up to 4 vectors
   int64_t tile_pixels_, tiles_ = 0;
   std::vector<Patch> patches_;
   std::vector<int64_t> first_tile_;  // of each patch
-  std::vector<int64_t> copied_at_;   // runs of a pixel in the copy
-  int64_t copied_bytes_ = 0;         // of each
+  std::vector<int64_t> joined_at_;   // runs of a pixel in the copy, if they are joined
+  int64_t joined_bytes_;             // of each
   Out out_;
   std::string format_;
   TileLoops loops_;
@@ -415,8 +340,8 @@ double tiles_speed(const Op& op, const std::vector<TensorType>& in) {
     const Under under = multiplied(g);
     return 8 * under.runs * under.words() <= 7 * taps * ((g.in_c + 3) / 4) ? 1.2 : 0.97;
   }
-  const Reading read = reading(g);
-  const int64_t tile_pixels = pixels_of((g.out_c + kLanes - 1) / kLanes);
+  const int64_t tile_pixels = tile_pixels_of(g);
+  const Reading read = reading(g, tile_pixels);
   const double least = static_cast<double>(effort(patches_of(g), g.batch, 1)) / static_cast<double>(tile_pixels);
   const double full = least / static_cast<double>(effort(read.patches, read.from.batch, tile_pixels));
   const bool stays_near = taps * g.in_c * kMaxVectors * kLanes <= 64 << 10;  // what tiles read again and again

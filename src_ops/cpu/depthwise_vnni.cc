@@ -245,19 +245,20 @@ class DepthwiseVnni : public Kernel {
     const Stage stage = stage_of(stage_);
     const uint8_t* data = in[0].as<const uint8_t>();
     uint8_t* result = out[0].as<uint8_t>();
-    const int64_t groups = (g_.out_h + kGroup - 1) / kGroup, n = g_.out_w * g_.out_c;
-    parallel_for(g_.batch * groups, 4 * kGroup * n, [&](int64_t begin, int64_t end) {
+    const int64_t n = g_.out_w * g_.out_c;
+    parallel_for(g_.batch * g_.out_h, 4 * n, [&](int64_t row, int64_t end) {
       Rows source(g_, static_cast<uint8_t>(flip_), static_cast<uint8_t>(offset_));
-      for (int64_t item = begin; item < end; ++item) {
-        const int64_t image = item / groups, first = item % groups * kGroup;
-        const int64_t rows = std::min(kGroup, g_.out_h - first), needed = (rows - 1) * g_.stride_h + 3;
+      while (row < end) {
+        const int64_t image = row / g_.out_h, first = row % g_.out_h, left = std::min(end - row, g_.out_h - first);
+        const int64_t rows = (left + (left + kGroup - 1) / kGroup - 1) / ((left + kGroup - 1) / kGroup);
         Row taps[2 * kGroup + 1];
         uint8_t* to[kGroup];
-        for (int64_t i = 0; i < needed; ++i) {
+        for (int64_t i = 0; i < (rows - 1) * g_.stride_h + 3; ++i) {
           taps[i] = source.get(data, image, first * g_.stride_h - g_.pad_top + i);
         }
-        for (int64_t r = 0; r < rows; ++r) to[r] = result + (image * g_.out_h + first + r) * n;
+        for (int64_t r = 0; r < rows; ++r) to[r] = result + (row + r) * n;
         loops_[rows - 1](taps, to, n, blocks.data(), count, stage);
+        row += rows;
       }
     });
   }

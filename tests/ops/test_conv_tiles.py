@@ -10,13 +10,14 @@ from .calling import LIMITS, call, integers, need_vnni
 
 @st.composite
 def _cases(draw):
-    kernel = draw(st.sampled_from([(1, 1), (1, 1), (3, 3), (1, 3), (2, 1), (5, 5)]))
+    kernel = draw(st.sampled_from([(1, 1), (1, 1), (3, 3), (1, 3), (2, 1), (5, 5), (7, 7)]))
     dilate = draw(st.sampled_from([(1, 1), (1, 1), (2, 2), (1, 3)]))
     stride = draw(st.sampled_from([(1, 1), (1, 1), (2, 2), (1, 2)]))
     begin, end = (draw(st.tuples(st.integers(0, 2), st.integers(0, 2))) for _ in range(2))
     covered = [(k - 1) * d + 1 for k, d in zip(kernel, dilate)]
     large = draw(st.integers(0, 5)) == 0  # pixels enough for more than one part
-    sizes = [draw(st.integers(max(1, covered[i] - begin[i] - end[i]), 24 if large else 14)) for i in (0, 1)]
+    least = [max(1, covered[i] - begin[i] - end[i]) for i in (0, 1)]
+    sizes = [draw(st.integers(n, max(n, 24 if large else 14))) for n in least]
     if draw(st.booleans()):
         begin = end = (0, 0)
         sizes = [max(n, c) for n, c in zip(sizes, covered)]
