@@ -22,7 +22,8 @@ def join_floats(graph: Graph) -> Graph:
             for value in node.inputs:
                 if not _is_native(value):
                     _become(value.node, "mxq_flatten", {})
-            _become(node, "mxq_concat", {"dim": node.get("dim", 1), "num_args": len(node.inputs), "out_type": "float32"})
+            attrs = {"dim": node.get("dim", 1), "num_args": len(node.inputs), "out_type": "float32"}
+            _become(node, "mxq_concat", attrs)
     return graph
 
 

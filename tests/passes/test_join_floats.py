@@ -16,7 +16,8 @@ def _head(x, name, filters):
 
 def _detector():
     """Three heads, flattened and joined, and a fourth that is read twice."""
-    x = mx.sym.Activation(mx.sym.Convolution(mx.sym.var("data"), kernel=(3, 3), num_filter=8, name="c"), act_type="relu")
+    x = mx.sym.Convolution(mx.sym.var("data"), kernel=(3, 3), num_filter=8, name="c")
+    x = mx.sym.Activation(x, act_type="relu")
     flat = [mx.sym.Flatten(_head(x, f"head{n}", n), name=f"flat{n}") for n in (3, 6, 9)]
     joined = mx.sym.Reshape(mx.sym.Concat(*flat, dim=1, name="joined"), shape=(0, -1, 3), name="boxes")
     twice = mx.sym.Flatten(_head(x, "head12", 12), name="flat12")
