@@ -123,7 +123,7 @@ def page(results: Results, picture: Optional[str]) -> str:
         if rows:
             parts += [f"## {scenario[0].upper()}{scenario[1:]}", markdown.table(header, rows)]
             parts += [_advantage(advantages)] if advantages else []
-    parts += layer_page.sections(results, about["scenarios"][0])
+    parts += layer_page.sections(results, about["scenarios"][0], fastest_peer)
     parts += _starts(results)
     failures = _failures(results)
     if failures:

@@ -10,6 +10,8 @@ def refuse_resize(node: Node, graph: Graph) -> Optional[str]:
     mode = node.get("mode", "size")
     if mode != "size" or len(node.inputs) != 1:
         return f"mode {mode} with {len(node.inputs)} inputs; size with one has an int8 form"
+    if graph.param_of(node.inputs[0]) is not None:
+        return "its input is a parameter"
     return None
 
 

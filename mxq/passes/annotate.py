@@ -157,11 +157,15 @@ def _choose(
         changed = False
         produced = {(id(v.node), v.index) for u in chosen.values() for v in u.outputs}
         produced |= {(id(n), 0) for n in graph.inputs if n.name in integer_inputs}
-        consumed = {(id(v.node), v.index) for u in chosen.values() for v in u.inputs}
+        computed = {(id(u.output.node), u.output.index) for u in chosen.values() if u.kind == COMPUTE}
+        movers, consumed = _in_float(chosen.values())
         # What a multiplying unit reads is quantized in any case.
         produced |= {(id(v.node), v.index) for u in chosen.values() if u.kind == COMPUTE for v in u.inputs}
         for unit in list(chosen.values()):
-            reason = _not_worth_it(unit, produced, consumed)
+            if unit.name in movers:
+                reason = _not_worth_moving(unit, computed | consumed)
+            else:
+                reason = _not_worth_it(unit, produced, consumed)
             if reason is not None:
                 del chosen[unit.name]
                 for node in unit.nodes:
@@ -180,11 +184,28 @@ def _not_worth_it(unit: Unit, integers: Set[Key], consumed: Set[Key]) -> Optiona
         if unit.kind == SELECT and pools and feeds_int8:
             return None
         return "an input is float, and quantizing it just for this operator would only cost"
-    # Pooling leaves less to convert, so it pays at the border too. What also moves float values rounds none there.
-    moves_float = unit.kind == SELECT and unit.spec.reads_float
-    if not pools and not moves_float and not feeds_int8:
+    # Pooling leaves less to convert, so it pays at the border too.
+    if not pools and not feeds_int8:
         return "its users are float, and a float result is closer to the original"
     return None
+
+
+def _not_worth_moving(unit: Unit, known: Set[Key]) -> Optional[str]:
+    """Of a unit that would move float values: it pays where a layer computes them or their integers are known."""
+    if all((id(v.node), v.index) in known for v in unit.inputs):
+        return None
+    return "its input and its users are float"
+
+
+def _in_float(chosen: Iterable[Unit]) -> Tuple[Set[str], Set[Key]]:
+    """Names of the units that move float values, as no reader of integers follows; and what the others read."""
+    chosen, movers = list(chosen), None
+    while True:
+        read = {(id(v.node), v.index) for u in chosen if not movers or u.name not in movers for v in u.inputs}
+        found = {u.name for u in chosen if u.kind == SELECT and u.spec.reads_float and not _feeds(u, read)}
+        if found == movers:
+            return found, read
+        movers = found
 
 
 def _feeds(unit: Unit, read: Set[Key]) -> bool:
@@ -202,12 +223,11 @@ def quantized_values(graph: Graph) -> List[Value]:
     seen: Dict[Key, Value] = {}
     found = units(graph)
     computed = {(id(u.output.node), u.output.index) for u in found if u.kind == COMPUTE}
-    read = {(id(v.node), v.index) for u in found for v in u.inputs}
+    movers, _ = _in_float(found)
     for unit in found:
-        # What moves values to a reader of integers moves fewer bytes as integers.
-        in_float = unit.spec.reads_float and not (unit.kind == SELECT and _feeds(unit, read))
-        for value in unit.inputs:
-            if in_float and (id(value.node), value.index) in computed:
-                continue  # a multiplying unit writes float as readily
-            seen.setdefault((id(value.node), value.index), value)
+        # A multiplying unit writes float as readily. What moves values to a reader of integers moves fewer bytes so.
+        reads_float = unit.spec.reads_float and unit.kind != SELECT
+        for value in unit.inputs if unit.name not in movers else ():
+            if not (reads_float and (id(value.node), value.index) in computed):
+                seen.setdefault((id(value.node), value.index), value)
     return list(seen.values())

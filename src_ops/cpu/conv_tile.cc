@@ -143,7 +143,7 @@ TileLoops loops() {
 }
 
 template <Out kOut, bool kSum>
-TileLoops choose(bool flip, bool zero) {  // int8 that is read where it lies is rare
+TileLoops choose(bool flip, bool zero) {  // int8 that is read where it lies is rarer than uint8 behind a ReLU
   if (flip) return loops<kOut, kSum, true, true>();
   return zero ? loops<kOut, kSum, false, true>() : loops<kOut, kSum, false, false>();
 }

@@ -2,12 +2,13 @@
 //
 // Channels last, the bytes under a row of the kernel lie side by side: a run. One instruction multiplies four bytes of
 // a pixel's run, in all lanes the same, by four weights of 16 channels. The image is read where it lies, in patches of
-// outputs whose taps are inside it. Where pixels are no whole words it is copied, with padding around it, and int8
-// becomes uint8 (plus 128) on the way; there short runs that fill their last words badly are joined to one, pixel by
-// pixel (a first layer of 3x3: 7 words and not 9). Zero points and that 128 are exact: what they add to products is
-// taken off, of copied padding too, which holds the zero point.
+// outputs whose taps are inside it. Where pixels are no whole words, or patches too small for tiles, it is copied, with
+// padding around it, and int8 becomes uint8 (plus 128) on the way; there short runs that fill their last words badly
+// are joined to one, pixel by pixel (a first layer of 3x3: 7 words and not 9). Zero points and that 128 are exact: what
+// they add to products is taken off, of copied padding too, which holds the zero point.
 //
-// The output stage is in ops/output_stage.h. Of 64 channels a register holds those that packing brings into order.
+// The output stage is in ops/output_stage.h. Of a tile's channels a register holds those that packing brings into
+// order.
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -63,14 +64,7 @@ class ConvTiles : public Kernel {
       first_tile_.push_back(tiles_);
       tiles_ += (patch.pixels(from_.batch) + tile_pixels_ - 1) / tile_pixels_;
     }
-    format_ = packed_format(stage_, "tiles " + std::to_string(under_.runs) + " " + std::to_string(under_.bytes) + " " +
-                                        std::to_string(offset_));
-    for (size_t i = 0; offset_ != 0 && i < patches_.size(); ++i) {
-      const Patch& p = patches_[i];
-      for (const int64_t tap : {p.first_row, p.end_row, p.first_column, p.end_column}) {
-        format_ += " " + std::to_string(tap);
-      }
-    }
+    format_ = packed_format(stage_, layout());
   }
 
   void run(const std::vector<Tensor>& in, const std::vector<Tensor>& out, RunContext* ctx) const override {
@@ -111,6 +105,26 @@ class ConvTiles : public Kernel {
   bool writes_rows() const override { return true; }
 
  private:
+  // All that decides what pack() makes of the same parameters.
+  std::string layout() const {
+    int32_t sum_bits;
+    std::memcpy(&sum_bits, &stage_.sum_multiplier, sizeof(sum_bits));
+    std::vector<int64_t> parts = {g_.kernel_h,
+                                  g_.kernel_w,
+                                  g_.in_c,
+                                  under_.runs,
+                                  offset_,
+                                  out_ == Out::kFloat,
+                                  stage_.sum == Sum::kNone ? 0 : sum_bits};
+    for (size_t i = 0; offset_ != 0 && i < patches_.size(); ++i) {
+      const Patch& p = patches_[i];
+      parts.insert(parts.end(), {p.first_row, p.end_row, p.first_column, p.end_column});
+    }
+    std::string text = "tiles";
+    for (const int64_t part : parts) text += " " + std::to_string(part);
+    return text;
+  }
+
   // The other kernel writes dense memory.
   void run_any(const std::vector<Tensor>& in, const Tensor& out, RunContext* ctx) const {
     if (!out.row_bytes) return any_->run(in, {out}, ctx);

@@ -5,7 +5,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from .calling import LIMITS, call, integers, need_vnni
+from .calling import LIMITS, call, integers, nd, need_vnni
 
 
 @st.composite
@@ -69,6 +69,21 @@ def test_equals_the_reference(case):
     (expected,) = call("mxq_conv", inputs, {**attrs, "backend": "ref"})
     (got,) = call("mxq_conv", inputs, {**attrs, "backend": "tiles"})
     assert np.array_equal(got, expected), (case, np.sum(got != expected))
+
+
+def test_the_same_arrays_in_other_layers():
+    """Packed weights are shared by parameters; what they are packed for differs."""
+    need_vnni()
+    rng = np.random.RandomState(0)
+    x, flat = integers(rng, "uint8", (1, 6, 6, 8)), integers(rng, "uint8", (1, 6, 6, 72))
+    weights, scale = integers(rng, "int8", (40, 8, 3, 3)), rng.uniform(0.001, 0.002, 40).astype(np.float32)
+    image, row, weight, weight_scale = nd(x), nd(flat), nd(weights), nd(scale)
+    attrs = {"num_filter": 40, "no_bias": True, "in_scale": 0.5}
+    for kernel, out_type in (((3, 3), "float32"), ((3, 3), "int8"), ((3, 3), "uint8"), ((1, 1), "uint8")):
+        data, shaped = (row, weight.reshape((40, 72, 1, 1))) if kernel == (1, 1) else (image, weight)
+        case = {**attrs, "kernel": kernel, "out_type": out_type}
+        got, expected = (mx.nd.mxq_conv(data, shaped, weight_scale, backend=b, **case) for b in ("tiles", "ref"))
+        np.testing.assert_array_equal(got.asnumpy(), expected.asnumpy(), err_msg=str(case))
 
 
 def test_other_convolutions_are_refused():

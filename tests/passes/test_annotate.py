@@ -167,6 +167,28 @@ def test_a_resize_is_float_where_nobody_reads_integers_and_a_layer_computed_it()
     assert {repr(v) for v in quantized_values(graph)} == {"data[0]", "a[0]", "resize[0]"}
 
 
+@parameterized.expand(
+    [
+        ("table", lambda x: mx.sym.sigmoid(_conv(x, "a"), name="f")),
+        ("concat", lambda x: mx.sym.Concat(_conv(x, "a"), _conv(x, "b"), dim=1, name="f")),
+        ("resize", lambda x: _resize(_resize(_conv(x, "a"), "first"), "f")),
+    ]
+)
+def test_a_resize_to_the_output_asks_nobody_for_integers(_, function):
+    graph = _graph(_resize(function(mx.sym.var("data")), "last"))
+    chosen = annotate(graph)
+    assert "last" not in _members(chosen) and chosen.notes["last"] == "its input and its users are float"
+    assert [repr(v) for v in quantized_values(chosen)] == ["data[0]"]
+    assert "last" in _members(annotate(graph, mode="full"))
+    assert "f[0]" not in {repr(v) for v in quantized_values(annotate(graph, mode="full"))}
+
+
+def test_a_resize_of_a_parameter_is_left_alone():
+    sizes = _resize(mx.sym.var("p_weight", shape=(1, 5, 3, 3)), height=7, width=7)
+    graph = annotate(_graph(mx.sym.broadcast_add(_conv(mx.sym.var("data"), "a"), sizes)))
+    assert "parameter" in graph.notes["resize"]
+
+
 def test_a_resize_between_float_operators_is_left_alone():
     x = _resize(mx.sym.var("data"), "first")
     x = _resize(mx.sym.softmax(_conv(x, "a"), axis=1), "last")
