@@ -12,7 +12,7 @@ weight is rounded so that its own column is the least. That is Babai's nearest p
 
 import numpy as np
 
-from .calib.histogram import native_library
+from .native_loops import native_library
 from .qmath import LEVELS
 from .threads import thread_pool
 

@@ -4,7 +4,7 @@ import concurrent.futures
 import contextlib
 from typing import Callable, Iterable, Iterator
 
-from .calib.histogram import native_library
+from .native_loops import native_library
 
 
 @contextlib.contextmanager

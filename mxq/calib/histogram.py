@@ -13,18 +13,12 @@ Bin ``trunc(x * inverse_width) - (x < 0) + num_bins`` counts x. The native libra
 sums may differ in the last digits, for it adds float32.
 """
 
-import ctypes
-import functools
-import logging
-import os
 from typing import NamedTuple, Optional
 
 import numpy as np
 
-from .. import native
+from ..native_loops import native_library
 from .bins import MIN_EXPONENT, coarser, exponents
-
-logger = logging.getLogger(__name__)
 
 #: Neighbours in memory that are counted together: a line of the cache.
 RUN = 16
@@ -161,31 +155,3 @@ def _tally(x: np.ndarray, inverse_width: float, size: int) -> np.ndarray:
         bins -= chunk < 0
         counts += np.bincount(bins, minlength=size)
     return counts
-
-
-@functools.lru_cache(maxsize=None)
-def native_library() -> Optional[ctypes.CDLL]:
-    """The native library with the functions of src_ops/calib; None, said once, if it is missing or older than them."""
-    path, number, pointer = native.library_path(), ctypes.c_int64, ctypes.c_void_p
-    try:
-        if not os.path.exists(path):
-            raise OSError(f"{path} does not exist")
-        library = ctypes.CDLL(path)
-        library.mxq_measure.argtypes = [pointer, number, number, pointer, pointer, pointer, pointer]
-        library.mxq_count.argtypes = [
-            pointer, number, number, number, number, ctypes.c_float, ctypes.c_int32, pointer, pointer, ctypes.c_int32,
-            pointer, pointer,
-        ]  # fmt: skip
-        library.mxq_add_extremes.argtypes = [
-            pointer, pointer, pointer, number, number, pointer, pointer, pointer, pointer, number, pointer, number,
-            pointer,
-        ]  # fmt: skip
-        library.mxq_patches.argtypes = [pointer, number, pointer, pointer, pointer, pointer, number, pointer]
-        library.mxq_round.argtypes = [pointer] + 3 * [number] + 3 * [pointer] + 2 * [number] + [pointer]
-        library.mxq_use_threads.argtypes, library.mxq_use_threads.restype = [ctypes.c_int], ctypes.c_int
-        for name in ("measure", "count", "add_extremes", "patches", "round"):
-            getattr(library, f"mxq_{name}").restype = None
-        return library
-    except (OSError, AttributeError) as error:
-        logger.info("calibration counts in numpy, which is slower than the native library: %s", error)
-        return None

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from parameterized import parameterized
 
 from mxq import native, profile
-from mxq.calib.histogram import native_library
 from mxq.graph import VARIABLE, Graph, Node
+from mxq.native_loops import native_library
 from mxq.regions import encode, pack
 
 from .calling import call, check_all, error_of, integers, nd
