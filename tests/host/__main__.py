@@ -16,7 +16,8 @@ from typing import Any, List
 
 from . import devices, standin
 
-#: About the rest of the package or the processor, not about an operator in a context.
+#: About the rest of the package or the processor, not about an operator in a context. So are single tests: of code for
+#: fewer instructions, which runs in a process of its own, and of threads, which a GPU does not have.
 NOT_OPERATORS = ("test_op_table", "test_processors", "test_depthwise", "test_conv_tiles")
 ABOUT_PROCESSORS = ("test_without_avx512", "test_threads_share_a_batch", "test_batches_that_threads_share")
 
@@ -57,7 +58,7 @@ def run(name: str, verbose: bool) -> List[int]:
     for test, function in tests:
         try:
             if test in ABOUT_PROCESSORS:
-                raise unittest.SkipTest("about processors")
+                raise unittest.SkipTest("about processors, whatever the context")
             function()
             passed += 1
         except unittest.SkipTest as reason:

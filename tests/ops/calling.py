@@ -1,7 +1,8 @@
 """Calls native operators from numpy, with every implementation that they have."""
 
+import contextlib
 import unittest
-from typing import Any, Callable, Dict, List, Sequence
+from typing import Any, Callable, Dict, Iterator, List, Sequence
 
 import mxnet as mx
 import numpy as np
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 import mxq
 from mxq import native
+from mxq.native_loops import native_library
 
 LIMITS = {"int8": (-128, 127), "uint8": (0, 255)}
 
@@ -40,6 +42,16 @@ def check_all(op: str, inputs: Sequence[np.ndarray], attrs: Dict[str, Any], expe
             if not np.array_equal(a, b):
                 at = tuple(np.argwhere(a != b)[0])
                 raise AssertionError(f"{where}: at {at} {a[at]}, expected {b[at]}; {np.sum(a != b)} values differ")
+
+
+@contextlib.contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Regions that are bound now are planned for so many threads, whatever MXNet leaves to them."""
+    before = native_library().mxq_use_threads(count)
+    try:
+        yield
+    finally:
+        native_library().mxq_use_threads(before)
 
 
 def need_vnni() -> None:

@@ -1,6 +1,5 @@
 """mxq_region called by itself: what it computes, what it refuses, what it keeps."""
 
-import contextlib
 import gc
 import os
 import threading
@@ -13,10 +12,9 @@ from parameterized import parameterized
 
 from mxq import native, profile
 from mxq.graph import VARIABLE, Graph, Node
-from mxq.native_loops import native_library
 from mxq.regions import encode, pack
 
-from .calling import call, check_all, error_of, integers, nd
+from .calling import call, check_all, error_of, integers, nd, threads
 
 CONV = {"num_filter": "6", "kernel": "(1, 1)", "in_scale": "0.02", "out_scale": "0.05"}
 
@@ -108,16 +106,6 @@ def test_packed_parameters_are_read_where_they_lie(count, seed):
     check_all("mxq_region", *b.packed([x], 1), [b.results[id(x.node), 0]])
 
 
-@contextlib.contextmanager
-def _threads(count):
-    """Regions that are bound now are planned for so many threads, whatever MXNet leaves to them."""
-    before = native_library().mxq_use_threads(count)
-    try:
-        yield
-    finally:
-        native_library().mxq_use_threads(before)
-
-
 _STEPS = st.sampled_from(["(None,)", "(1,)", "(2,)", "(3,)", "(5,)", "(-1,)"])
 
 
@@ -164,7 +152,7 @@ def test_batches_that_threads_share(data, batch, seed):
     if values:
         chosen = data.draw(st.lists(st.sampled_from(values), min_size=1, max_size=3, unique_by=lambda v: id(v.node)))
         arrays, attrs = b.packed(chosen, 2)
-        with _threads(2):
+        with threads(2):
             check_all("mxq_region", arrays, attrs, [b.results[id(v.node), v.index] for v in chosen])
 
 
@@ -174,7 +162,7 @@ def test_threads_share_a_batch():
     arrays, attrs = b.packed([b.conv(rng, b.conv(rng, b.inputs[0]))], 1)
     call("mxq_region", [arrays[0][:1].repeat(99, axis=2).repeat(99, axis=1), arrays[1]], attrs)  # starts all threads
     started = len(os.listdir("/proc/self/task"))
-    with _threads(3), profile.record() as times:
+    with threads(3), profile.record() as times:
         call("mxq_region", arrays, attrs)
     # With more, as a second team has them, OpenMP would put threads to sleep that wait for work.
     assert len(os.listdir("/proc/self/task")) == started
