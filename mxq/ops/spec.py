@@ -67,7 +67,7 @@ class OpSpec:
         runtime_range: whether it also works without calibration.
         outputs: ``node -> how many outputs`` it has.
         reads_float: whether it reads a float value as well, so that what a multiplying unit computes is not rounded
-            just for it. Such a SELECT is float where nobody reads integers from it, and pays there too.
+            just for it. Such a SELECT is float where nobody reads integers from it, and pays behind a layer.
         note: one line for the support table.
     """
 

@@ -27,6 +27,9 @@ inline int qmax(DType dtype) { return dtype == DType::kUint8 ? 255 : 127; }
 // A range of width zero gets scale 1. Computed in double, scale rounded to float32 once, zero point from that float32.
 QParams range_to_qparams(double lo, double hi, DType dtype);
 
+// 1.5 * 2^23: added to a float32 of less than 2^22, it leaves the nearest integer in the low bits, half to even.
+constexpr float kRoundToBits = 12582912.0f;
+
 // t is in units of the output scale.
 inline int round_clamp(float t, int zero_point, int lo, int hi) {
   float r = std::nearbyintf(t + static_cast<float>(zero_point));

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <limits>
 
+#include "../core/qmath.h"
 #include "clones.h"
 
 namespace mxq {
@@ -80,7 +81,6 @@ __attribute__((target("avx512vbmi,avx512bw,avx512f"))) void map_bytes_vbmi(const
 }
 
 // Adding this to a float of small absolute value leaves its nearest integer (half to even) in the low mantissa bits.
-constexpr float kRoundToBits = 12582912.0f;  // 1.5 * 2^23
 
 MXQ_CLONES void quantize_loop(const float* __restrict src, uint8_t* __restrict dst, int64_t n, float inverse,
                               float zero_point, float lo, float hi) {

@@ -57,15 +57,17 @@ int64_t effort(const std::vector<Patch>& patches, int64_t batch, int64_t tile_pi
 
 Reading reading(const ConvGeometry& g, int64_t tile_pixels) {
   if (g.in_c % 4 != 0) return across_pixels(g);
-  Reading copy{padded(g), {}, true, {}, 0}, in_place{g, {}, false, {}, 0};
+  Reading in_place{g, {}, false, {}, 0};
   if (g.kernel_h * g.kernel_w * g.stride_h * g.stride_w == 1 &&
       !(g.pad_top | g.pad_left | g.pad_bottom | g.pad_right)) {  // all pixels are one row
     in_place.from.in_w = in_place.from.out_w = g.pixels();
     in_place.from.in_h = in_place.from.out_h = in_place.from.batch = 1;
   }
   in_place.patches = patches_of(in_place.from);
-  copy.patches = patches_of(copy.from);
+  if (in_place.patches.size() == 1) return in_place;
   // Many small patches may cost more than what they save.
+  Reading copy{padded(g), {}, true, {}, 0};
+  copy.patches = patches_of(copy.from);
   const int64_t here = effort(in_place.patches, in_place.from.batch, tile_pixels);
   return here <= effort(copy.patches, g.batch, tile_pixels) ? in_place : copy;
 }

@@ -41,15 +41,13 @@ int64_t tile_pixels_of(const ConvGeometry& g) { return pixels_of((g.out_c + kLan
 class ConvTiles : public Kernel {
  public:
   ConvTiles(const LinearOp& op, const ConvGeometry& g, DType in_type, DType residual, KernelPtr any)
-      : stage_(op.stage), g_(g), under_(multiplied(g)), residual_(residual), any_(std::move(any)) {
-    tile_pixels_ = tile_pixels_of(g);
-    Reading found = reading(g, tile_pixels_);
-    from_ = found.from;
-    patches_ = std::move(found.patches);
-    copies_ = found.copies;
-    joined_at_ = std::move(found.joined_at);
-    joined_bytes_ = found.joined_bytes;
-    joins_ = !joined_at_.empty();
+      : stage_(op.stage),
+        g_(g),
+        tile_pixels_(tile_pixels_of(g)),
+        reading_(reading(g, tile_pixels_)),
+        under_(multiplied(g)),
+        residual_(residual),
+        any_(std::move(any)) {
     is_int8_ = in_type == DType::kInt8;
     offset_ = stage_.in_zero_point + (is_int8_ ? 128 : 0);
     out_ = stage_.out_type == DType::kFloat32 ? Out::kFloat
@@ -57,12 +55,12 @@ class ConvTiles : public Kernel {
                                               : Out::kUint8;
     const bool zero =
         stage_.out_zero_point || (stage_.sum != Sum::kNone && (stage_.sum_zero_point || residual == DType::kInt8));
-    loops_ = choose(out_, stage_.sum != Sum::kNone, is_int8_ && !copies_, zero);
+    loops_ = choose(out_, stage_.sum != Sum::kNone, is_int8_ && !reading_.copies, zero);
     vectors_ = (g.out_c + kLanes - 1) / kLanes;
     blocks_ = (vectors_ + kMaxVectors - 1) / kMaxVectors;
-    for (const Patch& patch : patches_) {
+    for (const Patch& patch : reading_.patches) {
       first_tile_.push_back(tiles_);
-      tiles_ += (patch.pixels(from_.batch) + tile_pixels_ - 1) / tile_pixels_;
+      tiles_ += (patch.pixels(reading_.from.batch) + tile_pixels_ - 1) / tile_pixels_;
     }
     format_ = packed_format(stage_, layout());
   }
@@ -73,8 +71,9 @@ class ConvTiles : public Kernel {
     const auto& packed = static_cast<const TilesPacked&>(*found);
     if (!packed.fits) return run_any(in, out[0], ctx);
     const uint8_t* data = in[0].as<const uint8_t>();
-    if (copies_) {
-      auto* copy = static_cast<uint8_t*>(ctx->workspace(g_.batch * from_.in_h * from_.in_w * g_.in_c + 64));
+    if (reading_.copies) {
+      auto* copy =
+          static_cast<uint8_t*>(ctx->workspace(g_.batch * reading_.from.in_h * reading_.from.in_w * g_.in_c + 64));
       copy_padded(data, copy);
       data = copy;
     }
@@ -116,8 +115,8 @@ class ConvTiles : public Kernel {
                                   offset_,
                                   out_ == Out::kFloat,
                                   stage_.sum == Sum::kNone ? 0 : sum_bits};
-    for (size_t i = 0; offset_ != 0 && i < patches_.size(); ++i) {
-      const Patch& p = patches_[i];
+    for (size_t i = 0; offset_ != 0 && i < reading_.patches.size(); ++i) {
+      const Patch& p = reading_.patches[i];
       parts.insert(parts.end(), {p.first_row, p.end_row, p.first_column, p.end_column});
     }
     std::string text = "tiles";
@@ -140,7 +139,7 @@ class ConvTiles : public Kernel {
 
   std::shared_ptr<Packed> pack(const LayerParams& params) const {
     auto packed = std::make_shared<TilesPacked>();
-    const int64_t words = under_.runs * under_.words(), starts = offset_ ? patches_.size() : 1;
+    const int64_t words = under_.runs * under_.words(), starts = offset_ ? reading_.patches.size() : 1;
     const size_t weight_bytes = vectors_ * words * 64, term_bytes = vectors_ * kLanes * sizeof(float);
     packed->memory = allocate_shared(weight_bytes + (starts + 2) * term_bytes);
     char* at = packed->memory.get();
@@ -174,7 +173,7 @@ class ConvTiles : public Kernel {
           const int64_t at_term = (first_vector + v) * kLanes + i;
           for (int64_t p = 0; p < starts && offset_; ++p) {
             packed->start[p * vectors_ * kLanes + at_term] =
-                static_cast<int32_t>(-offset_ * sum_inside(patches_[p], sums));
+                static_cast<int32_t>(-offset_ * sum_inside(reading_.patches[p], sums));
           }
           packed->multiplier[at_term] = packed->terms.multiplier[c];
           packed->bias[at_term] = packed->terms.bias[c];
@@ -214,18 +213,18 @@ class ConvTiles : public Kernel {
   }
 
   void copy_padded(const uint8_t* from, uint8_t* to) const {
-    const int64_t row = from_.in_w * g_.in_c, left = g_.pad_left * g_.in_c;
-    const int64_t inside = std::min(g_.in_w, from_.in_w - g_.pad_left) * g_.in_c;
-    parallel_for(g_.batch * from_.in_h, 2 * row, [&](int64_t begin, int64_t end) {
+    const int64_t row = reading_.from.in_w * g_.in_c, left = g_.pad_left * g_.in_c;
+    const int64_t inside = std::min(g_.in_w, reading_.from.in_w - g_.pad_left) * g_.in_c;
+    parallel_for(g_.batch * reading_.from.in_h, 2 * row, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
-        const int64_t y = i % from_.in_h - g_.pad_top;
+        const int64_t y = i % reading_.from.in_h - g_.pad_top;
         uint8_t* dst = to + i * row;
         if (y < 0 || y >= g_.in_h || inside <= 0) {
           std::memset(dst, offset_, row);
           continue;
         }
         std::memset(dst, offset_, left);
-        move(from + (i / from_.in_h * g_.in_h + y) * g_.in_w * g_.in_c, dst + left, inside);
+        move(from + (i / reading_.from.in_h * g_.in_h + y) * g_.in_w * g_.in_c, dst + left, inside);
         std::memset(dst + left + inside, offset_, row - left - inside);
       }
     });
@@ -257,9 +256,9 @@ class ConvTiles : public Kernel {
     t.live = channels == 64 ? ~uint64_t{0} : (uint64_t{1} << channels) - 1;
     size_t i = std::upper_bound(first_tile_.begin(), first_tile_.end(), from) - first_tile_.begin() - 1;
     for (; from < to; ++i) {
-      const int64_t end = std::min(to, i + 1 < patches_.size() ? first_tile_[i + 1] : tiles_);
+      const int64_t end = std::min(to, i + 1 < reading_.patches.size() ? first_tile_[i + 1] : tiles_);
       t.start = job.packed->start + (offset_ ? i * vectors_ * kLanes : 0) + first;
-      run_patch(job, patches_[i], loops_.of[vectors - 1], first, (from - first_tile_[i]) * tile_pixels_,
+      run_patch(job, reading_.patches[i], loops_.of[vectors - 1], first, (from - first_tile_[i]) * tile_pixels_,
                 (end - first_tile_[i]) * tile_pixels_, t);
       from = end;
     }
@@ -273,8 +272,9 @@ class ConvTiles : public Kernel {
     const int64_t out_bytes = job.out->row_bytes ? job.out->row_bytes : g_.out_c * size;
     const uint8_t* residual = job.residual ? job.residual->as<const uint8_t>() + first : nullptr;
     uint8_t* out = job.out->as<uint8_t>() + first * size;
-    const int64_t end = std::min(to, patch.pixels(from_.batch));
-    Walk walk(from_, patch, p);
+    const int64_t end = std::min(to, patch.pixels(reading_.from.batch));
+    const bool joins = !reading_.joined_at.empty();
+    Walk walk(reading_.from, patch, p);
     Tile tiles[2] = {t, t};
     Joined joined[2];
     const auto find = [&](bool odd) {
@@ -285,7 +285,7 @@ class ConvTiles : public Kernel {
         next.out[k] = out + walk.out() * out_bytes;
         if (residual) next.residual[k] = residual + walk.out() * g_.out_c;
       }
-      if (joins_) join(found, next.x, &joined[odd]);
+      if (joins) join(found, next.x, &joined[odd]);
       p += found;
       return found;
     };
@@ -305,7 +305,7 @@ class ConvTiles : public Kernel {
   };
 
   void join(int64_t pixels, const uint8_t** x, Joined* to) const {
-    if (joined_bytes_ <= 16) return join<16>(pixels, x, to->bytes);
+    if (reading_.joined_bytes <= 16) return join<16>(pixels, x, to->bytes);
     join<kMoved>(pixels, x, to->bytes);
   }
 
@@ -314,27 +314,25 @@ class ConvTiles : public Kernel {
     for (int64_t k = 0; k < pixels; ++k) {
       const uint8_t* from = x[k];
       x[k] = to;
-      for (const int64_t run : joined_at_) {
+      for (const int64_t run : reading_.joined_at) {
         std::memcpy(to, from + run, kBytes);
-        to += joined_bytes_;
+        to += reading_.joined_bytes;
       }
     }
   }
 
   const OutputStage stage_;
   const ConvGeometry g_;
-  ConvGeometry from_;  // of what is read
+  const int64_t tile_pixels_;
+  const Reading reading_;
   const Under under_;
   const DType residual_;
   KernelPtr any_;  // for scales so large that it does not matter how long it takes
-  bool copies_, is_int8_, joins_;
+  bool is_int8_;
   int offset_;
   int64_t vectors_, blocks_;  // of 16 channels, and of up to 4 vectors
-  int64_t tile_pixels_, tiles_ = 0;
-  std::vector<Patch> patches_;
+  int64_t tiles_ = 0;
   std::vector<int64_t> first_tile_;  // of each patch
-  std::vector<int64_t> joined_at_;   // runs of a pixel in the copy, if they are joined
-  int64_t joined_bytes_;             // of each
   Out out_;
   std::string format_;
   TileLoops loops_;

@@ -250,7 +250,7 @@ class DepthwiseVnni : public Kernel {
       Rows source(g_, static_cast<uint8_t>(flip_), static_cast<uint8_t>(offset_));
       while (row < end) {
         const int64_t image = row / g_.out_h, first = row % g_.out_h, left = std::min(end - row, g_.out_h - first);
-        const int64_t rows = (left + (left + kGroup - 1) / kGroup - 1) / ((left + kGroup - 1) / kGroup);
+        const int64_t groups = (left + kGroup - 1) / kGroup, rows = (left + groups - 1) / groups;
         Row taps[2 * kGroup + 1];
         uint8_t* to[kGroup];
         for (int64_t i = 0; i < (rows - 1) * g_.stride_h + 3; ++i) {

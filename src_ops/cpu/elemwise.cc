@@ -4,6 +4,7 @@
 #include <cstring>
 #include <utility>
 
+#include "../core/qmath.h"
 #include "clones.h"
 #include "elemwise_avx512.h"
 #include "isa.h"
@@ -13,7 +14,6 @@ namespace mxq {
 namespace {
 
 // Adding this to a float of small absolute value leaves its nearest integer (half to even) in the low mantissa bits.
-constexpr float kRoundToBits = 12582912.0f;  // 1.5 * 2^23
 
 inline float centred(uint8_t q, const Operand& x) { return static_cast<float>((q ^ x.flip) - x.zero_point); }
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "../core/qmath.h"
 #include "isa.h"
 #include "parallel.h"
 
@@ -13,8 +14,7 @@ namespace {
 
 #define MXQ_INLINE __attribute__((always_inline)) inline
 
-constexpr int64_t kBlock = 2048;             // three arrays of so many floats stay in the first-level cache
-constexpr float kRoundToBits = 12582912.0f;  // 1.5 * 2^23: leaves the nearest integer in the low bits
+constexpr int64_t kBlock = 2048;  // three arrays of so many floats stay in the first-level cache
 
 struct Terms {
   int64_t channels, reach, frame;  // frame: from one row to the next

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <vector>
 
+#include "../core/qmath.h"
 #include "clones.h"
 #include "parallel.h"
 
@@ -15,9 +16,8 @@ namespace {
 
 #define MXQ_INLINE __attribute__((always_inline)) inline
 
-constexpr int64_t kStrip = 4096;             // values of a row that are resized together
-constexpr int64_t kRun = 16;                 // fewer channels are no loop of their own
-constexpr float kRoundToBits = 12582912.0f;  // 1.5 * 2^23: leaves the nearest integer in the low bits
+constexpr int64_t kStrip = 4096;  // values of a row that are resized together
+constexpr int64_t kRun = 16;      // fewer channels are no loop of their own
 
 // What a row of the output reads in a row of the input: runs of values that share their weights.
 struct Columns {
