@@ -33,6 +33,7 @@ from .passes.fold_batchnorm import fold_batchnorm
 from .passes.fold_pad import fold_pad
 from .passes.form_regions import form_regions
 from .passes.insert_qdq import FINE_STEPS, TensorRange, insert_qdq
+from .passes.join_clips import join_clips
 from .passes.join_floats import join_floats
 from .passes.lower import lower
 from .passes.prepend_normalization import prepend_normalization
@@ -330,7 +331,7 @@ def _quantized(plan: Plan, table: Optional[CalibTable], options: Options, moment
 
 
 #: The float passes, in order.
-SIMPLIFICATIONS = (drop_noops, fold_pad, fold_batchnorm)
+SIMPLIFICATIONS = (drop_noops, fold_pad, fold_batchnorm, join_clips)
 
 
 def normalization(data_name: Optional[str], options: Options, shapes: Mapping) -> List:
