@@ -40,6 +40,7 @@ def _info(args: argparse.Namespace) -> int:
 
 
 def _support(args: argparse.Namespace) -> int:
+    from .atomic import write_atomically
     from .support import insert_into, support_table
 
     if args.write is None:
@@ -47,8 +48,12 @@ def _support(args: argparse.Namespace) -> int:
         return 0
     with open(args.write, encoding="utf-8") as file:
         text = insert_into(file.read())
-    with open(args.write, "w", encoding="utf-8") as file:
-        file.write(text)
+
+    def write(temporary: str) -> None:
+        with open(temporary, "w", encoding="utf-8") as file:
+            file.write(text)
+
+    write_atomically(args.write, write)
     return 0
 
 

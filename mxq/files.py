@@ -5,11 +5,11 @@ import json
 import logging
 import os
 import re
-import uuid
-from typing import Callable, Dict, Iterator, Mapping, Tuple
+from typing import Dict, Iterator, Mapping, Tuple
 
+from .atomic import write_together
 from .errors import ConfigError, GraphError, nearest
-from .params_format import what_is_broken
+from .params_format import what_is_broken, write_params
 
 _log = logging.getLogger(__name__)
 
@@ -79,8 +79,8 @@ def load_params(path: str) -> Dict[str, object]:
 def save_model(prefix: str, sym, arg_params: Mapping, aux_params: Mapping = None, *, epoch: int = 0) -> Tuple[str, str]:
     """Writes ``PREFIX-symbol.json`` and ``PREFIX-0000.params`` as ``mx.model.save_checkpoint`` names them.
 
-    Each file is written beside its place, flushed to disk and then moved: killed at any moment, a save leaves the old
-    file or the new one, never a part. Parameters are moved first.
+    Both files are written beside their places, flushed to disk and then moved: killed at any moment, or on a full disk,
+    a save leaves the old files or the new ones, never a part of one.
 
     Args:
         prefix: path without the ending; the folder must exist.
@@ -95,10 +95,8 @@ def save_model(prefix: str, sym, arg_params: Mapping, aux_params: Mapping = None
     Raises:
         GraphError: the folder does not exist.
         ConfigError: no such epoch.
-        OSError: the disk is full or the folder is not writable.
+        OSError: the disk is full or the folder is not writable; the files are as they were.
     """
-    import mxnet as mx
-
     if isinstance(epoch, bool) or not isinstance(epoch, int) or epoch < 0:
         raise ConfigError(f"epoch={epoch!r}: accepted is an integer from 0")
     folder = os.path.dirname(os.path.abspath(prefix))
@@ -107,38 +105,18 @@ def save_model(prefix: str, sym, arg_params: Mapping, aux_params: Mapping = None
     arrays = {f"arg:{name}": array for name, array in arg_params.items()}
     arrays.update((f"aux:{name}", array) for name, array in (aux_params or {}).items())
     symbol_path, params_path = f"{prefix}-symbol.json", f"{prefix}-{epoch:04d}.params"
-    write_atomically(params_path, lambda path: mx.nd.save(path, arrays))
+    files = [(params_path, lambda path: write_params(path, arrays))]
     if sym is not None:
-        write_atomically(symbol_path, sym.save)
+        files.append((symbol_path, lambda path: write_symbol(path, sym)))
+    write_together(files)
     _log.info("saved %s and %s", symbol_path, params_path)
     return symbol_path, params_path
 
 
-def write_atomically(path: str, write: Callable[[str], object]) -> None:
-    """Calls `write` with a temporary path in the same folder, then moves the result to `path`."""
-    path = os.path.realpath(path)  # a link keeps pointing to the file
-    folder, name = os.path.split(path)
-    if not os.path.isdir(folder):
-        raise ConfigError(f"cannot save {path!r}: folder {folder!r} does not exist; create it first")
-    temporary = os.path.join(folder, f".{name}.{uuid.uuid4().hex}.tmp")
-    try:
-        write(temporary)
-        _flush(temporary)
-        os.replace(temporary, path)
-    except BaseException:
-        if os.path.exists(temporary):
-            os.remove(temporary)
-        raise
-    if os.name == "posix":  # the move itself
-        _flush(folder)
-
-
-def _flush(path: str) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+def write_symbol(path: str, sym) -> None:
+    """Writes the file of ``Symbol.save``, which does not say where the disk is full: this raises OSError."""
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(sym.tojson())
 
 
 def _read(path: str, what: str, limit: int = -1) -> bytes:

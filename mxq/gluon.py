@@ -7,12 +7,14 @@ import mxnet as mx
 
 from .accuracy import Control
 from .api import Options, quantize_graph
+from .atomic import write_atomically
 from .calib import CalibTable, Statistics
 from .checks import Findings
 from .errors import ConfigError, nearest
-from .files import save_model, write_atomically
+from .files import save_model
 from .graph import Graph
 from .model import QuantizedModel
+from .params_format import write_params
 from .presets import with_preset
 from .report import Report
 from .trace import Traced, trace
@@ -86,7 +88,7 @@ class QuantizedBlock(mx.gluon.SymbolBlock):
         MXNet's own drops what all names begin with, and its load_parameters then does not find them. `deduplicate`
         changes nothing: the block has each parameter once.
         """
-        write_atomically(filename, lambda path: mx.nd.save(path, self._arrays()))
+        write_atomically(filename, lambda path: write_params(path, self._arrays()))
 
     def _arrays(self) -> Dict[str, mx.nd.NDArray]:
         return {name: p.data(p.list_ctx()[0]) for name, p in self.collect_params().items()}

@@ -1,12 +1,17 @@
-"""The layout of MXNet's ``.params`` files, as far as needed to see that one is whole before MXNet allocates for it.
+"""The layout of MXNet's ``.params`` files, as far as needed to write one and to see that one is whole.
 
+``mx.nd.save`` does not notice that the disk has no room for the last block.
 A size in a broken file can ask MXNet 1.9.1 for gigabytes, which takes a minute or the machine; here each size is
 compared with what the file still holds. Format: ``NDArray::Save`` in MXNet's src/ndarray/ndarray.cc.
 """
 
 import os
 import struct
-from typing import BinaryIO, Optional
+from typing import BinaryIO, Mapping, Optional
+
+import numpy as np
+
+from .errors import GraphError
 
 _LIST_MAGIC = 0x112
 _ARRAY_MAGICS = (
@@ -14,8 +19,46 @@ _ARRAY_MAGICS = (
     0xF993FACA,
 )  # versions 2 (MXNet 1.x) and 3 (with numpy shapes); older ones are not read here
 _DENSE = 0
+_CPU = (1, 0)
 _ITEM_SIZE = {0: 4, 1: 8, 2: 2, 3: 1, 4: 4, 5: 1, 6: 8, 7: 1, 8: 2, 12: 2}  # by MXNet's number of the dtype
+_NUMBERS = {name: i for i, name in enumerate("float32 float64 float16 uint8 int32 int8 int64 bool".split())}
 _MAX_RANK = 64
+
+
+def write_params(path: str, arrays: Mapping[str, object]) -> None:
+    """Writes the file of ``mx.nd.save``, byte for byte.
+
+    Args:
+        path: a file to write or to replace.
+        arrays: name -> NDArray.
+
+    Raises:
+        GraphError: something that is no NDArray.
+        OSError: not everything could be written.
+    """
+    with open(path, "wb") as file:
+        file.write(struct.pack("<QQQ", _LIST_MAGIC, 0, len(arrays)))
+        for name, array in arrays.items():
+            _write_array(file, name, array)
+        file.write(struct.pack("<Q", len(arrays)))
+        for name in arrays:
+            text = name.encode()
+            file.write(struct.pack("<Q", len(text)) + text)
+
+
+def _write_array(file: BinaryIO, name: str, array) -> None:
+    import mxnet as mx
+
+    if not isinstance(array, mx.nd.NDArray):
+        raise GraphError(f"cannot save parameter {name!r}: it is a {type(array).__name__}; give an NDArray")
+    number = _NUMBERS.get(np.dtype(array.dtype).name)
+    if array.stype != "default" or number is None or not array.size or not array.ndim:
+        file.write(array.__getstate__()["handle"])  # as MXNet stores it, in memory
+        return
+    shape = array.shape
+    file.write(struct.pack("<Iii", _ARRAY_MAGICS[0], _DENSE, len(shape)))
+    file.write(struct.pack(f"<{len(shape)}qiii", *shape, *_CPU, number))
+    file.write(np.ascontiguousarray(array.asnumpy()).reshape(-1).view(np.uint8))
 
 
 class _Broken(Exception):

@@ -12,8 +12,9 @@ import mxnet as mx
 import numpy as np
 from parameterized import parameterized
 
+from mxq.atomic import write_atomically
 from mxq.errors import GraphError
-from mxq.files import load_params, load_symbol, save_model, write_atomically
+from mxq.files import load_params, load_symbol, save_model
 from mxq.params import split_params
 from tests import networks, realdata
 from tests.networks import NETWORKS, batch, forward
@@ -267,3 +268,43 @@ def test_real_files(name):
     args, aux = split_params(load_params(params_path))
     assert set(sym.list_arguments()) - {"data"} == set(args)
     assert set(sym.list_auxiliary_states()) == set(aux)
+
+
+# -- what killed writers leave -----------------------------------------------------------------------------------------
+
+_STUCK = """
+import sys, time
+from mxq.atomic import write_atomically
+def write(path):
+    with open(path, "w") as file:
+        file.write("new")
+        file.flush()
+        print(path, flush=True)
+        time.sleep(1000)
+write_atomically(sys.argv[1], write)
+"""
+
+
+def test_the_next_writer_removes_what_a_killed_one_left_and_no_more():
+    with folder() as where:
+        path = os.path.join(where, "file")
+        others = [f".file.{'0' * 31}.tmp", f".file2.{'0' * 32}.tmp", f".file.{'0' * 32}.tmp.txt", "file.tmp"]
+        for name in others:
+            write(os.path.join(where, name), b"")
+        command = [sys.executable, "-c", _STUCK, path]
+        stuck = [subprocess.Popen(command, stdout=subprocess.PIPE, cwd=realdata.REPO, text=True) for _ in range(2)]
+        try:
+            temporaries = [process.stdout.readline().strip() for process in stuck]
+            stuck[0].kill()
+            stuck[0].wait()
+            assert sorted(os.listdir(where)) == sorted([*others, *map(os.path.basename, temporaries)])
+            write_atomically(path, lambda temporary: write(temporary, b"mine"))
+            # The other one still writes: its file is not for others to remove.
+            assert sorted(os.listdir(where)) == sorted([*others, "file", os.path.basename(temporaries[1])])
+        finally:
+            for process in stuck:
+                process.kill()
+                process.wait()
+                process.stdout.close()
+        write_atomically(path, lambda temporary: write(temporary, b"again"))
+        assert sorted(os.listdir(where)) == sorted([*others, "file"])

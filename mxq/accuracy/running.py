@@ -1,6 +1,7 @@
 """Runs networks over the evaluation data, which may be read many times, and keeps what the float network returned."""
 
 import hashlib
+import os
 from typing import BinaryIO, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
@@ -139,6 +140,7 @@ class Reference:
                 count += 1
                 bar.step(batch.n_valid)
         self._file.flush()
+        os.fsync(self._file.fileno())  # the state file, which says that this one is whole, comes after it
         self.written = Written(count, self._file.tell(), digest.hexdigest())
         return metric.value()
 

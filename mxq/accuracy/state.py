@@ -6,8 +6,8 @@ from typing import Dict, FrozenSet, Iterable, Mapping, Optional
 
 import numpy as np
 
+from ..atomic import write_atomically
 from ..errors import ConfigError
-from ..files import write_atomically
 from .running import Written
 
 FORMAT = "mxq-accuracy-search"

@@ -13,8 +13,8 @@ from typing import Dict, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
+from ..atomic import write_atomically
 from ..errors import CalibrationError, nearest
-from ..files import write_atomically
 from ..graph import Graph, Value, attr_text
 
 FORMAT = "mxq-calibration-table"

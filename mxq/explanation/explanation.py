@@ -4,9 +4,9 @@ import json
 import os
 from typing import List, Optional, Sequence
 
+from ..atomic import write_atomically
 from ..checks import Finding, Findings
 from ..errors import ConfigError
-from ..files import write_atomically
 from ..noise import decibel
 from ..report import NodeReport, Report
 from .result import Classes, Histogram, Layer, Measured, Output, Prediction, Tensor
