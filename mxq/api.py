@@ -41,6 +41,7 @@ from .passes.quantize_params import quantize_params
 from .presets import with_preset
 from .report import Report
 from .shapes import infer_shapes
+from .verification import FEW_EXAMPLES, FewExamples, verify
 
 _log = logging.getLogger(__name__)
 
@@ -52,6 +53,7 @@ CHOICES = {
     "weight_rounding": ("adaptive", "nearest"),
     "activation_bits": tuple(FINE_STEPS),
     "input_dtype": ("float32", "int8", "uint8"),
+    "verify": (True, False, "warn"),
 }
 #: What integers at the network's input stand for: themselves.
 INPUT_RANGES = {"uint8": TensorRange(0.0, 255.0, "uint8"), "int8": TensorRange(-127.0, 127.0, "int8")}
@@ -86,6 +88,7 @@ class Options(NamedTuple):
     sub_batch: Optional[int] = SUB_BATCH
     ctx: object = None
     preflight: bool = True
+    verify: Union[bool, str] = True
     progress: Optional[bool] = None
     metric: object = None
     max_drop: Optional[float] = None
@@ -147,6 +150,10 @@ def quantize_model(sym, params, calib_data=None, **options) -> QuantizedModel:
             for networks made for one batch size.
         ctx: context that calibration runs on; the CPU by default.
         preflight: looks first for what would spoil the result (see mxq.preflight), and logs it.
+        verify: looks at the int8 network before it is returned: shapes follow from those of the data, and on a few
+            calibration examples it runs and varies where float does; `verification` has the SQNR of each output, and
+            where one is poor, a warning names the operator that costs most and what to try. 'warn': what would be an
+            error is a warning, too. False: nobody looks.
         progress: True or False to show a progress bar or not; by default where a person is watching.
         metric: keeps the fewest layers float for which this metric is good enough, see mxq.accuracy. Without labels,
             compared with float: 'top1', 'top5', 'cosine', 'sqnr', 'detection', 'miou'; with labels: 'accuracy', an
@@ -161,11 +168,13 @@ def quantize_model(sym, params, calib_data=None, **options) -> QuantizedModel:
         search_state: path of a file in which the search keeps what it measured: killed and called again, it goes on.
 
     Returns:
-        QuantizedModel: ``(symbol, arg_params, aux_params)`` with ``save()``, ``table``, ``report`` and ``accuracy``.
+        QuantizedModel: ``(symbol, arg_params, aux_params)`` with ``save()``, ``table``, ``report``, ``accuracy`` and
+            ``verification``.
 
     Raises:
-        ConfigError: an argument that is not accepted. GraphError: a network that cannot be read. CalibrationError:
-        data or a table that do not fit. All are subclasses of MXQError and ValueError.
+        ConfigError: an argument that is not accepted. GraphError: a network that cannot be read, or an int8 one that
+        cannot be used (see `verify`). CalibrationError: data or a table that do not fit. All are subclasses of MXQError
+        and ValueError.
     """
     check_names("quantize_model", options, Options._fields)
     return quantize_graph(read_network(sym, params), calib_data, Options(**with_preset(options)))
@@ -218,6 +227,10 @@ def quantize_graph(graph: Graph, calib_data, options: Options) -> QuantizedModel
         noticed, examples = before_calibration(graph, plan, options)
         plan = plan._replace(examples=examples)
         findings = findings.extended(parameters(graph) + noticed, _log)
+    few = FewExamples(plan.network, FEW_EXAMPLES, options.sub_batch)
+    if options.verify and plan.examples is not None:
+        plan = plan._replace(examples=few.through(plan.examples))
+    shapes = {n: plan.floats.shapes[n, 0] for n in _data_names(graph, options) if (n, 0) in plan.floats.shapes}
     if not plan.calibrated:
         model = _deliver(graph, plan, None, options, calib_data)
     else:
@@ -228,6 +241,11 @@ def quantize_graph(graph: Graph, calib_data, options: Options) -> QuantizedModel
         model = _deliver(graph, plan, found.table, options, calib_data, found.moments)
         model.statistics = found.statistics
     model.findings = findings
+    if options.verify:
+        if plan.examples is not None and not few:
+            next(plan.examples, None)  # nobody else has read them
+        seen = verify(model, plan.network, few, shapes, options)
+        model.verification = model.report.verification = seen
     return model
 
 

@@ -18,6 +18,7 @@ from .params_format import write_params
 from .presets import with_preset
 from .report import Report
 from .trace import Traced, trace
+from .verification import Verification
 
 
 class QuantizedBlock(mx.gluon.SymbolBlock):
@@ -35,6 +36,7 @@ class QuantizedBlock(mx.gluon.SymbolBlock):
         statistics: Statistics of the tensors of `floats`, or None without calibration data.
         findings: what preflight found.
         accuracy: what accuracy control did, with `metric`; else None.
+        verification: what was seen of the int8 network beside float; None where nobody looked.
         symbol: mx.sym.Symbol on mxq operators.
         input_names: names of its inputs in order: ``data``, or ``data0``, ``data1``, ...
     """
@@ -47,6 +49,7 @@ class QuantizedBlock(mx.gluon.SymbolBlock):
     statistics: Optional[Statistics]
     findings: Findings
     accuracy: Optional[Control] = None
+    verification: Optional[Verification] = None
     symbol: mx.sym.Symbol
     input_names: Tuple[str, ...]
 

@@ -11,6 +11,7 @@ from .report import Report
 
 if TYPE_CHECKING:
     from .accuracy import Control
+    from .verification import Verification
 
 
 class _Triple(NamedTuple):
@@ -36,6 +37,7 @@ class QuantizedModel(_Triple):
         operators: Graph of the int8 network with every operator a node: what the symbol's regions hold.
         findings: what preflight found.
         accuracy: what accuracy control did, with `metric`; else None.
+        verification: what was seen of the int8 network beside float; None where nobody looked.
     """
 
     table: CalibTable
@@ -46,6 +48,7 @@ class QuantizedModel(_Triple):
     statistics: Optional[Statistics]
     findings: Findings
     accuracy: Optional["Control"] = None
+    verification: Optional["Verification"] = None
 
     @classmethod
     def of(

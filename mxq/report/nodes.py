@@ -34,6 +34,9 @@ class Report:
     (1, ['lrn'])
     """
 
+    #: What was seen of the int8 network beside float (mxq.verification.Verification), where somebody looked.
+    verification = None
+
     def __init__(self, nodes: List[NodeReport]):
         self.nodes = list(nodes)
 
@@ -70,8 +73,9 @@ class Report:
         return [n for n in self.nodes if n.precision == FLOAT]
 
     def summary(self) -> str:
-        """One line with the counts."""
-        return f"{self.count(INT8)} nodes int8, {self.count(FOLDED)} folded, {self.count(FLOAT)} float"
+        """One line with the counts, and with the SQNR of the outputs where it was measured."""
+        counts = f"{self.count(INT8)} nodes int8, {self.count(FOLDED)} folded, {self.count(FLOAT)} float"
+        return counts if self.verification is None else f"{counts}; {self.verification.summary()}"
 
     def to_json(self) -> str:
         """The rows as a JSON list of objects."""

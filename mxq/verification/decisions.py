@@ -1,0 +1,52 @@
+"""Operators behind which a small difference becomes another answer."""
+
+from typing import List, Tuple
+
+from ..accuracy.sensitivity import last_results
+from ..calib.table import tensor_key
+from ..graph import Graph, Value
+
+#: Operators that choose among values: their results jump.
+DECIDING = frozenset(
+    """
+    argmax argmin argmax_channel argsort sort topk one_hot round rint floor ceil fix trunc sign
+    _greater _greater_equal _lesser _lesser_equal _equal _not_equal _greater_scalar _greater_equal_scalar
+    _lesser_scalar _lesser_equal_scalar _equal_scalar _not_equal_scalar broadcast_greater broadcast_greater_equal
+    broadcast_lesser broadcast_lesser_equal broadcast_equal broadcast_not_equal
+    _contrib_box_nms _contrib_box_non_maximum_suppression _contrib_MultiBoxDetection _contrib_Proposal
+    _contrib_MultiProposal _contrib_bipartite_matching _contrib_boolean_mask
+    """.split()
+)
+
+
+def decides(value: Value) -> bool:
+    """Whether something that chooses lies on the way to a value."""
+    seen, stack = set(), [value.node]
+    while stack:
+        node = stack.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        if node.op in DECIDING:
+            return True
+        stack.extend(v.node for v in node.inputs)
+    return False
+
+
+def before_decisions(floats: Graph, qdq: Graph) -> Tuple[List[str], Tuple[Graph, Graph]]:
+    """Keys, and copies of both graphs that return them: in place of each output that decides, the results of the last
+    layers before it; the other outputs as they are."""
+    kept = [value for value in floats.outputs if not decides(value)]
+    jumping = floats.copy()
+    jumping.outputs = [value for value in jumping.outputs if decides(value)]
+    jumping.prune()
+    keys = [tensor_key(value) for value in [*last_results(jumping), *kept]]
+    return keys, (_returning(floats, keys), _returning(qdq, keys))
+
+
+def _returning(graph: Graph, keys: List[str]) -> Graph:
+    twin = graph.copy()
+    by_key = {tensor_key(value): value for value in [*twin.outputs, *(node.out() for node in twin.nodes)]}
+    twin.outputs = [by_key[key] for key in keys]
+    twin.prune()
+    return twin
