@@ -19,7 +19,8 @@ STAGES: Dict[str, object] = {
 
 
 def _weighted(node: Node) -> Sequence[int]:
-    return (1, 2) if node.get("no_bias", False) else (1, 2, 3)
+    count = 2 + (not node.get("no_bias", False)) + (node.get("act") == "prelu")  # weight, scale, bias, slopes
+    return tuple(range(1, 1 + count))
 
 
 def _dequantize(node: Node) -> Sequence[int]:

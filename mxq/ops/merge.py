@@ -41,7 +41,7 @@ def lower_elementwise(lowering, unit: Unit) -> None:
         "b_zero_point": b.zero_point,
     }
     for node in unit.nodes[1:]:
-        attrs.update(native_activation(node))
+        attrs.update(native_activation(node, lowering.source))
     lowering.combine(_NATIVE[unit.head.op], unit, [a, b], attrs, layout, max(a.rank or 0, b.rank or 0) or None)
 
 

@@ -55,7 +55,7 @@ def spatial_pad(node: Node) -> Optional[tuple]:
 
 
 def grow_convolution(node: Node, graph: Graph, uses: Dict, taken: set) -> List[Node]:
-    nodes = grow_chain(node, graph, uses, taken)
+    nodes = grow_chain(node, graph, uses, taken, channels=int(node.get("num_filter")))
     source = node.inputs[0].node
     # MXNet's Convolution pads both sides alike; networks from elsewhere put a Pad before it.
     if source.op in ("Pad", "pad") and source.name not in taken and spatial_pad(source) is not None:
@@ -67,7 +67,7 @@ def grow_convolution(node: Node, graph: Graph, uses: Dict, taken: set) -> List[N
 def convolution_inputs(nodes: List[Node], graph: Graph) -> List[Value]:
     head = next(n for n in nodes if n.op in ("Convolution", "FullyConnected"))
     first = nodes[0] if nodes[0].op in ("Pad", "pad") else head
-    residual = read_chain(tuple(nodes), head).residual
+    residual = read_chain(tuple(nodes), head, graph).residual
     return [first.inputs[0]] + ([] if residual is None else [residual])
 
 
@@ -118,8 +118,9 @@ def lower_fully_connected(lowering, unit: Unit) -> None:
 
 
 def grow_fully_connected(node: Node, graph: Graph, uses: Dict, taken: set) -> List[Node]:
-    nodes = grow_chain(node, graph, uses, taken)
-    return with_flatten(nodes, uses, taken) if node.get("flatten", True) else nodes
+    flatten = bool(node.get("flatten", True))  # without, axis 1 may be another than that of the channels
+    nodes = grow_chain(node, graph, uses, taken, channels=int(node.get("num_hidden")) if flatten else 0)
+    return with_flatten(nodes, uses, taken) if flatten else nodes
 
 
 register(
@@ -133,7 +134,8 @@ register(
         inputs=convolution_inputs,
         lower=lower_convolution,
         runtime_range=True,
-        note="1-D and 2-D, groups, depthwise, dilation, asymmetric padding; fuses ReLU, clip, LeakyReLU, residual sum",
+        note="1-D and 2-D, groups, depthwise, dilation, asymmetric padding; fuses ReLU, clip, LeakyReLU, PReLU and a "
+        "residual sum",
     )
 )
 register(
@@ -147,6 +149,6 @@ register(
         inputs=convolution_inputs,
         lower=lower_fully_connected,
         runtime_range=True,
-        note="flatten or not, with or without bias; fuses ReLU, clip, LeakyReLU, residual sum",
+        note="flatten or not, with or without bias; fuses ReLU, clip, LeakyReLU, PReLU and a residual sum",
     )
 )

@@ -140,7 +140,7 @@ class Lowering:
 
     def weighted(self, op: str, unit: Unit, x: Form, attrs: Dict, layout: str, rank: int) -> None:
         """Emits a convolution or fully connected operator with the unit's weights, activation and sum."""
-        head, chain = unit.head, read_chain(unit.nodes, unit.head)
+        head, chain = unit.head, read_chain(unit.nodes, unit.head, self.source)
         weight, weight_scale = head.inputs[1].node.inputs
         weight = self._in_parts(weight, x.fine_steps) if x.fine_steps > 1 else self._param(weight)
         weight_scale = self._param(weight_scale)
@@ -151,6 +151,8 @@ class Lowering:
             return
         if len(head.inputs) > 2:
             inputs.append(self._param(head.inputs[2].node.inputs[0]))
+        if chain.slope is not None:
+            inputs.append(self._param(chain.slope))
         attrs["content_id"] = self._content_id(inputs[1:])
         attrs.update(chain.attrs)
         if chain.residual is not None and self.is_float(chain.residual):

@@ -105,7 +105,7 @@ class AvxLinear : public Kernel {
   }
 
   void run(const std::vector<Tensor>& in, const std::vector<Tensor>& out, RunContext* ctx) const override {
-    const LayerParams params{&in[1], &in[2], stage_.no_bias ? nullptr : &in[stage_.bias_index()]};
+    const LayerParams params = layer_params(stage_, in);
     const Tensor* residual = stage_.sum == Sum::kNone ? nullptr : &in[stage_.residual_index()];
     const PackedPtr packed = find_packed(format_, params, ctx, [&] {
       return is_depthwise(g_) ? pack_depthwise(g_, stage_, params) : pack_gemm(g_, stage_, params);

@@ -42,7 +42,7 @@ MXQ_VNNI inline __m512i to_lanes(__m512i bytes) {
 }
 
 // kZero: zero points of the output and the residual are added and taken off.
-template <int P, int V, Out kOut, bool kSum, bool kFlip, bool kZero>
+template <int P, int V, Out kOut, bool kSum, bool kSlope, bool kFlip, bool kZero>
 MXQ_VNNI void tile(const Tile& t, const Runs& runs, const Stage& stage) {
   __m512i acc[P][V];
   MXQ_UNROLL for (int p = 0; p < P; ++p) {
@@ -92,6 +92,10 @@ MXQ_VNNI void tile(const Tile& t, const Runs& runs, const Stage& stage) {
         if (kZero) centred = _mm512_sub_ps(centred, sum_zero);
         y = _mm512_fmadd_ps(centred, sum_multiplier, y);
       }
+      if (kSlope) {
+        const __mmask16 negative = _mm512_cmp_ps_mask(y, _mm512_setzero_ps(), _CMP_LT_OQ);
+        y = _mm512_mask_mul_ps(y, negative, y, _mm512_load_ps(t.slope + v * kLanes));
+      }
       if (kOut == Out::kFloat) {
         y = _mm512_min_ps(_mm512_max_ps(y, _mm512_set1_ps(stage.low_value)), _mm512_set1_ps(stage.high_value));
         const auto live = static_cast<__mmask16>(t.live >> (v * kLanes));
@@ -126,35 +130,43 @@ MXQ_VNNI void tile(const Tile& t, const Runs& runs, const Stage& stage) {
   }
 }
 
-template <int V, Out kOut, bool kSum, bool kFlip, bool kZero, int... kBefore>
+template <int V, Out kOut, bool kSum, bool kSlope, bool kFlip, bool kZero, int... kBefore>
 void fill(TileLoop* of, std::integer_sequence<int, kBefore...>) {
-  const TileLoop loops[] = {tile<kBefore + 1, V, kOut, kSum, kFlip, kZero>...};
+  const TileLoop loops[] = {tile<kBefore + 1, V, kOut, kSum, kSlope, kFlip, kZero>...};
   std::copy(std::begin(loops), std::end(loops), of);
 }
 
-template <Out kOut, bool kSum, bool kFlip, bool kZero>
+template <Out kOut, bool kSum, bool kSlope, bool kFlip, bool kZero>
 TileLoops loops() {
   TileLoops made;
-  fill<1, kOut, kSum, kFlip, kZero>(made.of[0], std::make_integer_sequence<int, pixels_of(1)>());
-  fill<2, kOut, kSum, kFlip, kZero>(made.of[1], std::make_integer_sequence<int, pixels_of(2)>());
-  fill<3, kOut, kSum, kFlip, kZero>(made.of[2], std::make_integer_sequence<int, pixels_of(3)>());
-  fill<4, kOut, kSum, kFlip, kZero>(made.of[3], std::make_integer_sequence<int, pixels_of(4)>());
+  fill<1, kOut, kSum, kSlope, kFlip, kZero>(made.of[0], std::make_integer_sequence<int, pixels_of(1)>());
+  fill<2, kOut, kSum, kSlope, kFlip, kZero>(made.of[1], std::make_integer_sequence<int, pixels_of(2)>());
+  fill<3, kOut, kSum, kSlope, kFlip, kZero>(made.of[2], std::make_integer_sequence<int, pixels_of(3)>());
+  fill<4, kOut, kSum, kSlope, kFlip, kZero>(made.of[3], std::make_integer_sequence<int, pixels_of(4)>());
   return made;
 }
 
+// Only what is frequent has no zero points: neither int8 that is read where it lies nor slopes, which leave int8.
 template <Out kOut, bool kSum>
-TileLoops choose(bool flip, bool zero) {  // int8 that is read where it lies is rarer than uint8 behind a ReLU
-  if (flip) return loops<kOut, kSum, true, true>();
-  return zero ? loops<kOut, kSum, false, true>() : loops<kOut, kSum, false, false>();
+TileLoops choose(bool slope, bool flip, bool zero) {
+  if (slope) return flip ? loops<kOut, kSum, true, true, true>() : loops<kOut, kSum, true, false, true>();
+  if (flip) return loops<kOut, kSum, false, true, true>();
+  return zero ? loops<kOut, kSum, false, false, true>() : loops<kOut, kSum, false, false, false>();
+}
+
+template <bool kSlope>
+TileLoops choose_float(bool flip) {
+  return flip ? loops<Out::kFloat, false, kSlope, true, false>() : loops<Out::kFloat, false, kSlope, false, false>();
 }
 
 }  // namespace
 
-TileLoops choose(Out out, bool sum, bool flip, bool zero) {
-  if (out == Out::kFloat)
-    return flip ? loops<Out::kFloat, false, true, false>() : loops<Out::kFloat, false, false, false>();
-  if (out == Out::kInt8) return sum ? choose<Out::kInt8, true>(flip, zero) : choose<Out::kInt8, false>(flip, zero);
-  return sum ? choose<Out::kUint8, true>(flip, zero) : choose<Out::kUint8, false>(flip, zero);
+TileLoops choose(Out out, bool sum, bool slope, bool flip, bool zero) {
+  if (out == Out::kFloat) return slope ? choose_float<true>(flip) : choose_float<false>(flip);
+  if (out == Out::kInt8) {
+    return sum ? choose<Out::kInt8, true>(slope, flip, zero) : choose<Out::kInt8, false>(slope, flip, zero);
+  }
+  return sum ? choose<Out::kUint8, true>(slope, flip, zero) : choose<Out::kUint8, false>(slope, flip, zero);
 }
 
 }  // namespace tiles

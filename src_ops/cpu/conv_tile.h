@@ -35,7 +35,7 @@ struct Tile {
   uint8_t* out[kMaxPixels];
   const int8_t* weights;  // word of all runs, vector, lane, byte
   const int32_t* start;   // the rest by vector and lane
-  const float *multiplier, *bias;
+  const float *multiplier, *bias, *slope;
   uint64_t live;  // of 64 channels, a bit each
 };
 
@@ -53,8 +53,9 @@ struct TileLoops {
   TileLoop of[kMaxVectors][kMaxPixels];
 };
 
-// flip: the data is int8. zero: the output or the residual has a zero point, or the residual is int8.
-TileLoops choose(Out out, bool sum, bool flip, bool zero);
+// slope: negative values are multiplied. flip: the data is int8. zero: the output or the residual has a zero point, or
+// the residual is int8.
+TileLoops choose(Out out, bool sum, bool slope, bool flip, bool zero);
 
 }  // namespace tiles
 }  // namespace mxq

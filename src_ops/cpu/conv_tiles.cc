@@ -33,7 +33,7 @@ struct TilesPacked : Packed {
   std::shared_ptr<char> memory;
   int8_t* weights;  // of each block of channels: word of all runs, vector, lane, byte
   int32_t* start;   // of each patch, if the data has an offset; the rest by vector and lane. What it adds, taken off
-  float *multiplier, *bias;
+  float *multiplier, *bias, *slope;
 };
 
 int64_t tile_pixels_of(const ConvGeometry& g) { return pixels_of((g.out_c + kLanes - 1) / kLanes); }
@@ -55,7 +55,7 @@ class ConvTiles : public Kernel {
                                               : Out::kUint8;
     const bool zero =
         stage_.out_zero_point || (stage_.sum != Sum::kNone && (stage_.sum_zero_point || residual == DType::kInt8));
-    loops_ = choose(out_, stage_.sum != Sum::kNone, is_int8_ && !reading_.copies, zero);
+    loops_ = choose(out_, stage_.sum != Sum::kNone, stage_.has_slope(), is_int8_ && !reading_.copies, zero);
     vectors_ = (g.out_c + kLanes - 1) / kLanes;
     blocks_ = (vectors_ + kMaxVectors - 1) / kMaxVectors;
     for (const Patch& patch : reading_.patches) {
@@ -66,7 +66,7 @@ class ConvTiles : public Kernel {
   }
 
   void run(const std::vector<Tensor>& in, const std::vector<Tensor>& out, RunContext* ctx) const override {
-    const LayerParams params{&in[1], &in[2], stage_.no_bias ? nullptr : &in[stage_.bias_index()]};
+    const LayerParams params = layer_params(stage_, in);
     const PackedPtr found = find_packed(format_, params, ctx, [&] { return pack(params); });
     const auto& packed = static_cast<const TilesPacked&>(*found);
     if (!packed.fits) return run_any(in, out[0], ctx);
@@ -141,18 +141,20 @@ class ConvTiles : public Kernel {
     auto packed = std::make_shared<TilesPacked>();
     const int64_t words = under_.runs * under_.words(), starts = offset_ ? reading_.patches.size() : 1;
     const size_t weight_bytes = vectors_ * words * 64, term_bytes = vectors_ * kLanes * sizeof(float);
-    packed->memory = allocate_shared(weight_bytes + (starts + 2) * term_bytes);
+    const size_t bytes = weight_bytes + (starts + 3) * term_bytes;
+    packed->memory = allocate_shared(bytes);
     char* at = packed->memory.get();
-    std::memset(at, 0, weight_bytes + (starts + 2) * term_bytes);
+    std::memset(at, 0, bytes);
     packed->weights = reinterpret_cast<int8_t*>(at);
     packed->multiplier = reinterpret_cast<float*>(at + weight_bytes);
     packed->bias = reinterpret_cast<float*>(at + weight_bytes + term_bytes);
-    packed->start = reinterpret_cast<int32_t*>(at + weight_bytes + 2 * term_bytes);
-    describe_packed(stage_, params, weight_bytes + (starts + 2) * term_bytes, packed.get());
+    packed->slope = reinterpret_cast<float*>(at + weight_bytes + 2 * term_bytes);
+    packed->start = reinterpret_cast<int32_t*>(at + weight_bytes + 3 * term_bytes);
+    describe_packed(stage_, params, bytes, packed.get());
     const int8_t* w = params.weight->as<const int8_t>();
     const int64_t taps = g_.kernel_h * g_.kernel_w;
     std::vector<int64_t> sums(taps);  // of the weights of each
-    double largest = 0;
+    double largest = 0, steepest = 1;
     for (int64_t b = 0; b < blocks_; ++b) {
       const int64_t first_vector = first_vector_of(b), vectors = first_vector_of(b + 1) - first_vector;
       int8_t* to = packed->weights + first_vector * words * 64;
@@ -177,13 +179,17 @@ class ConvTiles : public Kernel {
           }
           packed->multiplier[at_term] = packed->terms.multiplier[c];
           packed->bias[at_term] = packed->terms.bias[c];
+          if (stage_.has_slope()) {
+            packed->slope[at_term] = packed->terms.slope[c];
+            steepest = std::max(steepest, std::fabs(double{packed->terms.slope[c]}));
+          }
           largest = std::max(largest, std::fabs(double{packed->terms.multiplier[c]}) * packed->max_abs_sum * 255 +
                                           std::fabs(double{packed->terms.bias[c]}));
         }
       }
     }
     if (stage_.sum != Sum::kNone) largest += 256.0 * std::fabs(double{stage_.sum_multiplier});
-    packed->fits = largest < 1e9 && 2 * packed->max_abs_sum < std::numeric_limits<int32_t>::max() / 256;
+    packed->fits = largest * steepest < 1e9 && 2 * packed->max_abs_sum < std::numeric_limits<int32_t>::max() / 256;
     return packed;
   }
 
@@ -253,6 +259,7 @@ class ConvTiles : public Kernel {
     t.weights = job.packed->weights + vector * under_.runs * under_.words() * 64;
     t.multiplier = job.packed->multiplier + first;
     t.bias = job.packed->bias + first;
+    t.slope = job.packed->slope + first;
     t.live = channels == 64 ? ~uint64_t{0} : (uint64_t{1} << channels) - 1;
     size_t i = std::upper_bound(first_tile_.begin(), first_tile_.end(), from) - first_tile_.begin() - 1;
     for (; from < to; ++i) {
@@ -371,9 +378,8 @@ KernelPtr cpu_conv_tiles(const Op& op, const std::vector<TensorType>& in, const 
     *why_not = "the processor has no AVX-512 VNNI";
   } else if (g.groups != 1) {
     *why_not = "it is for convolutions without groups";
-  } else if (stage.out_type == DType::kInt32 || stage.act == Act::kLeaky || stage.sum == Sum::kAfterAct ||
-             (sums && is_float)) {
-    *why_not = "it has no int32 output, no LeakyReLU and only sums of 8-bit values before the activation";
+  } else if (stage.out_type == DType::kInt32 || stage.sum == Sum::kAfterAct || (sums && is_float)) {
+    *why_not = "it has no int32 output and only sums of 8-bit values before the activation";
   } else if (g.pixels() >= int64_t{1} << 31) {
     *why_not = "it is for fewer pixels";
   } else {

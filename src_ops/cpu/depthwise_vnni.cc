@@ -33,6 +33,7 @@ struct alignas(64) Block {
   int32_t start[4][16];          // what the data's offset adds, taken off
   float multiplier[4][16];
   float bias[4][16];
+  float slope[4][16];
 };
 
 struct VnniPacked : Packed {
@@ -45,9 +46,11 @@ int64_t output_of(int64_t k, int64_t i) { return i / 4 * 16 + 4 * k + i % 4; }
 
 // Whether no value leaves int32 before it is clamped.
 bool fits(const Packed& packed) {
+  const ChannelTerms& terms = packed.terms;
   float largest = 0;
-  for (size_t c = 0; c < packed.terms.multiplier.size(); ++c) {
-    largest = std::max(largest, 9 * 255 * 128 * packed.terms.multiplier[c] + std::fabs(packed.terms.bias[c]));
+  for (size_t c = 0; c < terms.multiplier.size(); ++c) {
+    const float steepest = terms.slope.empty() ? 1.0f : std::max(1.0f, std::fabs(terms.slope[c]));
+    largest = std::max(largest, steepest * (9 * 255 * 128 * terms.multiplier[c] + std::fabs(terms.bias[c])));
   }
   return largest < 1e9f;
 }
@@ -76,6 +79,7 @@ std::shared_ptr<Packed> pack(const ConvGeometry& g, const OutputStage& stage, co
         block.start[k][i] = -offset * sum;
         block.multiplier[k][i] = packed->terms.multiplier[c];
         block.bias[k][i] = packed->terms.bias[c];
+        block.slope[k][i] = stage.has_slope() ? packed->terms.slope[c] : 1.0f;
       }
     }
   }
@@ -102,7 +106,7 @@ using Loop = void (*)(const Row* rows, uint8_t* const* out, int64_t n, const Blo
                       const Stage& stage);
 
 // kRows output rows at once; kStride is that of rows.
-template <int kRows, int kStride, bool kSigned, bool kZeroPoint>
+template <int kRows, int kStride, bool kSigned, bool kSlope, bool kZeroPoint>
 MXQ_VNNI void loop(const Row* rows, uint8_t* const* out, int64_t n, const Block* blocks, int64_t count,
                    const Stage& s) {
   constexpr int kInRows = (kRows - 1) * kStride + 3;
@@ -144,6 +148,10 @@ MXQ_VNNI void loop(const Row* rows, uint8_t* const* out, int64_t n, const Block*
       for (int k = 0; k < 4; ++k) {
         __m512 t = _mm512_mul_ps(_mm512_cvtepi32_ps(acc[r][k]), _mm512_load_ps(block.multiplier[k]));
         t = _mm512_add_ps(t, _mm512_load_ps(block.bias[k]));
+        if (kSlope) {
+          const __mmask16 negative = _mm512_cmp_ps_mask(t, _mm512_setzero_ps(), _CMP_LT_OQ);
+          t = _mm512_mask_mul_ps(t, negative, t, _mm512_load_ps(block.slope[k]));
+        }
         if (kZeroPoint) t = _mm512_add_ps(t, zero);
         q[k] = _mm512_cvt_roundps_epi32(t, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
       }
@@ -159,10 +167,18 @@ MXQ_VNNI void loop(const Row* rows, uint8_t* const* out, int64_t n, const Block*
   }
 }
 
-template <int kRows, int kStride>
-Loop choose(bool is_signed, bool zero_point) {
-  if (is_signed) return zero_point ? loop<kRows, kStride, true, true> : loop<kRows, kStride, true, false>;
-  return zero_point ? loop<kRows, kStride, false, true> : loop<kRows, kStride, false, false>;
+template <int kRows, int kStride, bool kSigned>
+Loop choose(bool slope, bool zero_point) {
+  if (slope) return loop<kRows, kStride, kSigned, true, true>;
+  return zero_point ? loop<kRows, kStride, kSigned, false, true> : loop<kRows, kStride, kSigned, false, false>;
+}
+
+template <int kRows>
+Loop choose(int64_t stride, bool is_signed, bool slope, bool zero_point) {
+  if (stride == 1) {
+    return is_signed ? choose<kRows, 1, true>(slope, zero_point) : choose<kRows, 1, false>(slope, zero_point);
+  }
+  return is_signed ? choose<kRows, 2, true>(slope, zero_point) : choose<kRows, 2, false>(slope, zero_point);
 }
 
 // The rows of one thread, made when they are first asked for and kept for the next group of output rows.
@@ -230,13 +246,13 @@ class DepthwiseVnni : public Kernel {
     offset_ = stage_.in_zero_point + flip_;
     format_ = packed_format(stage_, "vnni depthwise " + std::to_string(g.out_c) + " " + std::to_string(offset_));
     const bool is_signed = stage_.out_type == DType::kInt8, zero_point = stage_.out_zero_point != 0;
-    loops_[0] = g.stride_h == 1 ? choose<1, 1>(is_signed, zero_point) : choose<1, 2>(is_signed, zero_point);
-    loops_[1] = g.stride_h == 1 ? choose<2, 1>(is_signed, zero_point) : choose<2, 2>(is_signed, zero_point);
-    loops_[2] = g.stride_h == 1 ? choose<3, 1>(is_signed, zero_point) : choose<3, 2>(is_signed, zero_point);
+    loops_[0] = choose<1>(g.stride_h, is_signed, stage_.has_slope(), zero_point);
+    loops_[1] = choose<2>(g.stride_h, is_signed, stage_.has_slope(), zero_point);
+    loops_[2] = choose<3>(g.stride_h, is_signed, stage_.has_slope(), zero_point);
   }
 
   void run(const std::vector<Tensor>& in, const std::vector<Tensor>& out, RunContext* ctx) const override {
-    const LayerParams params{&in[1], &in[2], stage_.no_bias ? nullptr : &in[stage_.bias_index()]};
+    const LayerParams params = layer_params(stage_, in);
     const PackedPtr found = find_packed(format_, params, ctx, [&] { return pack(g_, stage_, params, offset_); });
     const auto& packed = static_cast<const VnniPacked&>(*found);
     if (!packed.fits) return any_->run(in, out, ctx);
@@ -288,8 +304,8 @@ KernelPtr cpu_depthwise_vnni(const Op& op, const std::vector<TensorType>& in, co
     *why_not = "the processor has no AVX-512 VNNI";
   } else if (!fits) {
     *why_not = "it is for depthwise 3x3 convolutions with stride 1 or 2";
-  } else if (!eight_bit || stage.sum != Sum::kNone || stage.act == Act::kLeaky) {
-    *why_not = "it has no sums, no LeakyReLU and only 8-bit outputs";
+  } else if (!eight_bit || stage.sum != Sum::kNone) {
+    *why_not = "it has no sums and only 8-bit outputs";
   } else {
     return std::make_shared<DepthwiseVnni>(conv, g, in[0].dtype, ref_linear(op, in, out, why_not));
   }

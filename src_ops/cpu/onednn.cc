@@ -14,8 +14,8 @@ namespace onednn {
 namespace {
 
 struct OnednnPacked : Packed {
-  std::shared_ptr<char> memory;            // of the weights
-  dnnl::memory weights, multiplier, bias;  // the last two point into terms
+  std::shared_ptr<char> memory;                   // of the weights
+  dnnl::memory weights, multiplier, bias, slope;  // the last three point into terms
 };
 
 // A number for each distinct layout, so that kernels of several batch sizes share packed weights where they can.
@@ -56,7 +56,7 @@ struct Pointed {
 struct Call {
   uint64_t kernel;
   Pointed src, dst, scratchpad;
-  dnnl_exec_arg_t args[8];
+  dnnl_exec_arg_t args[9];  // source, weights, scales, bias, slope, two zero points, scratchpad, destination
   int count = 0;
 };
 
@@ -73,7 +73,7 @@ class OnednnLinear : public Kernel {
   }
 
   void run(const std::vector<Tensor>& in, const std::vector<Tensor>& out, RunContext* ctx) const override {
-    const LayerParams params{&in[1], &in[2], stage_.no_bias ? nullptr : &in[stage_.bias_index()]};
+    const LayerParams params = layer_params(stage_, in);
     const PackedPtr found = find_packed(format_, params, ctx, [&] { return pack(params); });
     if (!fits_int32(*found, in[0].dtype(), stage_.in_zero_point)) return wide_->run(in, out, ctx);
     const auto& packed = static_cast<const OnednnPacked&>(*found);
@@ -109,6 +109,10 @@ class OnednnLinear : public Kernel {
     add(DNNL_ARG_DST, call->dst.memory);
     if (packed.multiplier) add(DNNL_ARG_ATTR_SCALES | DNNL_ARG_WEIGHTS, packed.multiplier);
     if (packed.bias) add(DNNL_ARG_BIAS, packed.bias);
+    if (packed.slope) {
+      const int position = stage_.sum == Sum::kBeforeAct ? 1 : 0;  // among the post-operations
+      add(DNNL_ARG_ATTR_MULTIPLE_POST_OP(position) | DNNL_ARG_WEIGHTS, packed.slope);
+    }
     if (in_zero_) add(DNNL_ARG_ATTR_ZERO_POINTS | DNNL_ARG_SRC, in_zero_);
     if (out_zero_) add(DNNL_ARG_ATTR_ZERO_POINTS | DNNL_ARG_DST, out_zero_);
     if (scratchpad_bytes_) {
@@ -129,6 +133,7 @@ class OnednnLinear : public Kernel {
     if (!packed->terms.multiplier.empty()) {
       packed->multiplier = vector_memory(packed->terms.multiplier);
       if (params.bias) packed->bias = dnnl::memory(linear_.bias, engine(), packed->terms.bias.data());
+      if (params.slope) packed->slope = vector_memory(packed->terms.slope);
     }
     return packed;
   }
@@ -212,6 +217,9 @@ dnnl::primitive_attr stage_attr(const OutputStage& stage, DType residual, int sc
       break;
     case Act::kLeaky:
       post.append_eltwise(dnnl::algorithm::eltwise_relu, stage.act_alpha, 0.0f);
+      break;
+    case Act::kPrelu:
+      post.append_prelu(1 << 1);
       break;
     case Act::kNone:
       break;

@@ -34,8 +34,8 @@ MXQ_CLONES void clip(float low, float high, int64_t n, float* t) {
   }
 }
 
-MXQ_CLONES void leaky(float slope, int64_t n, float* t) {
-  for (int64_t i = 0; i < n; ++i) t[i] = t[i] < 0 ? t[i] * slope : t[i];
+MXQ_CLONES void scale_negative(const float* slope, int64_t n, float* t) {
+  for (int64_t i = 0; i < n; ++i) t[i] = t[i] < 0 ? t[i] * slope[i] : t[i];
 }
 
 // round_clamp() of core/qmath.h for whole vectors. Clamping first is the same, because the bounds are integers, and
@@ -82,14 +82,15 @@ void add_residual(const OutputStage& stage, const Tensor& residual, int64_t at, 
   }
 }
 
-void activate(const OutputStage& stage, int64_t n, float* t) {
+void activate(const OutputStage& stage, const float* slope, int64_t n, float* t) {
   switch (stage.act) {
     case Act::kRelu:
       return clip(0.0f, std::numeric_limits<float>::infinity(), n, t);
     case Act::kClip:
       return clip(stage.act_alpha, stage.act_beta, n, t);
     case Act::kLeaky:
-      return leaky(stage.act_alpha, n, t);
+    case Act::kPrelu:
+      return scale_negative(slope, n, t);
     case Act::kNone:
       return;
   }
@@ -125,7 +126,7 @@ void write_stage(const OutputStage& stage, const ChannelTerms& terms, int64_t fi
     const int64_t m = std::min(kChunk, n - i), c = first + i;
     scale_and_bias(acc + i, terms.multiplier.data() + c, terms.bias.data() + c, m, t);
     if (stage.sum == Sum::kBeforeAct) add_residual(stage, *residual, at + i, m, t);
-    activate(stage, m, t);
+    activate(stage, terms.slope.data() + (terms.slope.empty() ? 0 : c), m, t);
     if (stage.sum == Sum::kAfterAct) add_residual(stage, *residual, at + i, m, t);
     store(stage, t, m, out, at + i);
   }

@@ -50,21 +50,24 @@ uint64_t fingerprint(const Tensor* t, size_t chunks, size_t whole, uint64_t seed
 uint64_t fingerprint(const LayerParams& params, size_t chunks, size_t whole) {
   uint64_t h = fingerprint(params.weight, chunks, whole, 1);
   h = fingerprint(params.weight_scale, chunks, whole, h);
-  return fingerprint(params.bias, chunks, whole, h);
+  h = fingerprint(params.bias, chunks, whole, h);
+  return fingerprint(params.slope, chunks, whole, h);
 }
 
+constexpr int kParams = 4;
+
 struct Identity {
-  const void* data[3];
-  uint64_t version[3];
+  const void* data[kParams];
+  uint64_t version[kParams];
   bool operator==(const Identity& o) const {
-    return std::equal(data, data + 3, o.data) && std::equal(version, version + 3, o.version);
+    return std::equal(data, data + kParams, o.data) && std::equal(version, version + kParams, o.version);
   }
 };
 
 Identity identify(const LayerParams& params) {
   Identity id{};
-  const Tensor* tensors[3] = {params.weight, params.weight_scale, params.bias};
-  for (int i = 0; i < 3; ++i) {
+  const Tensor* tensors[kParams] = {params.weight, params.weight_scale, params.bias, params.slope};
+  for (int i = 0; i < kParams; ++i) {
     if (!tensors[i]) continue;
     id.data[i] = tensors[i]->data;
     id.version[i] = tensors[i]->version;
@@ -82,7 +85,7 @@ struct ArrayKey {
 struct ArrayHash {
   size_t operator()(const ArrayKey& key) const {
     uint64_t h = key.fingerprint;
-    for (int i = 0; i < 3; ++i) h = mix(mix(h, reinterpret_cast<uint64_t>(key.id.data[i])), key.id.version[i]);
+    for (int i = 0; i < kParams; ++i) h = mix(mix(h, reinterpret_cast<uint64_t>(key.id.data[i])), key.id.version[i]);
     return h;
   }
 };
@@ -127,6 +130,8 @@ std::string packed_format(const OutputStage& stage, const std::string& layout) {
   text.append(reinterpret_cast<const char*>(&stage.in_scale), sizeof(float));
   text.append(reinterpret_cast<const char*>(&stage.out_scale), sizeof(float));
   text += stage.out_type == DType::kInt32 ? 'i' : 'f';
+  text += stage.act == Act::kPrelu ? 'p' : stage.act == Act::kLeaky ? 'l' : '-';
+  if (stage.act == Act::kLeaky) text.append(reinterpret_cast<const char*>(&stage.act_alpha), sizeof(float));
   text.append(layout.c_str(), layout.size() + 1);  // with a terminating zero, so that nothing runs together
   return text + stage.content_id;
 }
@@ -178,7 +183,7 @@ uint64_t signature(const std::vector<Tensor>& tensors, const std::vector<int>& w
 }
 
 void describe_packed(const OutputStage& stage, const LayerParams& params, size_t bytes, Packed* packed) {
-  packed->terms = derive_channel_terms(stage, *params.weight_scale, params.bias);
+  packed->terms = derive_channel_terms(stage, params);
   const int64_t channels = params.weight->shape()[0], depth = params.weight->size() / channels;
   const int8_t* w = params.weight->as<const int8_t>();
   for (int64_t o = 0; o < channels; ++o) {
@@ -186,7 +191,7 @@ void describe_packed(const OutputStage& stage, const LayerParams& params, size_t
     for (int64_t k = 0; k < depth; ++k) sum += std::abs(int{w[o * depth + k]});
     packed->max_abs_sum = std::max(packed->max_abs_sum, sum);
   }
-  packed->bytes = bytes + 12 * channels + 256;
+  packed->bytes = bytes + 16 * channels + 256;
 }
 
 bool fits_int32(const Packed& packed, DType data_type, int zero_point) {

@@ -1,7 +1,7 @@
 // Weights in the layout a kernel wants, made once and kept in a bounded cache that belongs to the process.
 //
 // The key holds everything that the packed form depends on: the kernel's format, the node's content_id, and a hash of
-// weight, scale and bias, so that copies of a network share what is packed. Hashing all of a network's weights at every
+// all parameters, so that copies of a network share what is packed. Hashing all of a network's weights at every
 // forward would cost as much as running it, so the hash is remembered by format, content_id, address, version and a
 // fingerprint of the contents. Address and version alone can be those of a freed array; the fingerprint covers small
 // tensors whole and evenly spread parts of large ones. What it cannot see: an array freed and another one allocated at
@@ -26,13 +26,6 @@ struct Packed {
   size_t bytes = 0;         // of the packed weights
 };
 using PackedPtr = std::shared_ptr<const Packed>;
-
-// The parameters of one call. `bias` may be null.
-struct LayerParams {
-  const Tensor* weight;
-  const Tensor* weight_scale;
-  const Tensor* bias;
-};
 
 // Everything but the parameters that the packed form depends on, as a key: the layout and parts of the stage.
 std::string packed_format(const OutputStage& stage, const std::string& layout);

@@ -70,22 +70,22 @@ inline Stage stage_of(const OutputStage& stage, DType residual) {
           residual == DType::kFloat32};
 }
 
-__device__ inline float stage_act(const Stage& s, float t) {
+__device__ inline float stage_act(const Stage& s, float slope, float t) {
   if (s.act == static_cast<int>(Act::kRelu)) return t > 0 ? t : 0;
   if (s.act == static_cast<int>(Act::kClip)) {
     const float low = t > s.act_alpha ? t : s.act_alpha;
     return low < s.act_beta ? low : s.act_beta;
   }
-  if (s.act == static_cast<int>(Act::kLeaky)) return t < 0 ? __fmul_rn(t, s.act_alpha) : t;
-  return t;
+  return t < 0 ? __fmul_rn(t, slope) : t;
 }
 
-// `acc` is the exact sum rounded to float32.
-__device__ inline float stage_value(const Stage& s, float acc, float multiplier, float bias, float residual) {
+// `acc` is the exact sum rounded to float32; `slope` is 1 where the activation has none.
+__device__ inline float stage_value(const Stage& s, float acc, float multiplier, float bias, float slope,
+                                    float residual) {
   float t = __fadd_rn(__fmul_rn(acc, multiplier), bias);
   const float centred = __fadd_rn(residual, -s.sum_zero_point);
   if (s.sum == static_cast<int>(Sum::kBeforeAct)) t = __fmaf_rn(centred, s.sum_multiplier, t);
-  t = stage_act(s, t);
+  t = stage_act(s, slope, t);
   if (s.sum == static_cast<int>(Sum::kAfterAct)) t = __fmaf_rn(centred, s.sum_multiplier, t);
   return t;
 }

@@ -134,6 +134,7 @@ class Depthwise : public Kernel {
     pack_.in_scale = stage_.in_scale, pack_.out_scale = stage_.out_scale;
     pack_.zero_point = stage_.in_zero_point;
     pack_.is_int32 = stage_.out_type == DType::kInt32;
+    pack_.leaky_slope = stage_.act == Act::kLeaky ? stage_.act_alpha : 1.0f;
   }
 
   void run(const std::vector<Tensor>& in, const std::vector<Tensor>& out, RunContext* context) const override {
@@ -151,10 +152,11 @@ class Depthwise : public Kernel {
     }
     PackParams pack = pack_;
     char* memory = static_cast<char*>(context->workspace(pack.layout.bytes));
-    const char* packed = find_packed(pack, in, !stage_.no_bias, *context, memory);
+    const char* packed = find_packed(pack, in, stage_, *context, memory);
     l.weight = reinterpret_cast<const int8_t*>(packed + pack.layout.weight);
     l.multiplier = reinterpret_cast<const float*>(packed + pack.layout.multiplier);
     l.bias = reinterpret_cast<const float*>(packed + pack.layout.bias);
+    l.slope = reinterpret_cast<const float*>(packed + pack.layout.slope);
     l.correction = reinterpret_cast<const int32_t*>(packed + pack.layout.correction);
     l.bias_int = reinterpret_cast<const int32_t*>(packed + pack.layout.bias_int);
     if (data_unsigned_) {

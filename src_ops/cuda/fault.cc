@@ -43,6 +43,9 @@ std::string text_of(const volatile Fault& fault) {
       text << "in_scale * weight_scale / out_scale gives a multiplier that float32 cannot hold for weight_scale["
            << fault.at << "] = " << fault.value << "; check the scales";
       break;
+    case Found::kSlope:
+      text << "slope[" << fault.at << "] = " << fault.value << "; expected a finite number";
+      break;
     case Found::kNotFinite:
       text << "a value is " << fault.value << " at position " << fault.at
            << "; a range found at run time needs finite values (or calibrate)";

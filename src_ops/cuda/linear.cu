@@ -124,7 +124,7 @@ class Linear : public Kernel {
     const int64_t image = copies ? round_up<int64_t>(g_.batch * p.view.image_pitch + kLine, 256) : 0;
     const int64_t partial = p.splits > 1 ? 4 * static_cast<int64_t>(p.splits) * p.pixels * p.out_c : 0;
     char* memory = static_cast<char*>(context->workspace(layout.bytes + image + partial));
-    const char* packed = find_packed(pack_params(p.view, layout), in, !op_stage_.no_bias, *context, memory);
+    const char* packed = find_packed(pack_params(p.view, layout), in, op_stage_, *context, memory);
     if (copies) {
       PadImage pad = pad_image(p.view);
       pad.from = p.data;
@@ -138,6 +138,7 @@ class Linear : public Kernel {
     p.weight = reinterpret_cast<const int8_t*>(packed + layout.weight);
     p.multiplier = reinterpret_cast<const float*>(packed + layout.multiplier);
     p.bias = reinterpret_cast<const float*>(packed + layout.bias);
+    p.slope = reinterpret_cast<const float*>(packed + layout.slope);
     p.correction = reinterpret_cast<const int32_t*>(packed + layout.correction);
     p.bias_int = reinterpret_cast<const int32_t*>(packed + layout.bias_int);
     tile.launch(p, data_unsigned_, static_cast<int>(g_.groups), stream);
@@ -233,6 +234,7 @@ class Linear : public Kernel {
     pack.in_scale = op_stage_.in_scale, pack.out_scale = op_stage_.out_scale;
     pack.zero_point = op_stage_.in_zero_point;
     pack.is_int32 = op_stage_.out_type == DType::kInt32;
+    pack.leaky_slope = op_stage_.act == Act::kLeaky ? op_stage_.act_alpha : 1.0f;
     return pack;
   }
 

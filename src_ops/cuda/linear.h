@@ -30,7 +30,7 @@ struct LinearParams {
   const uint8_t* data;
   const int8_t* weight;     // packed: (groups * group_out, depth)
   const uint8_t* pad_line;  // kLine bytes of the zero point
-  const float *multiplier, *bias;
+  const float *multiplier, *bias, *slope;
   const int32_t *correction, *bias_int;  // -zero_point * SUM w; the bias of an int32 output
   const uint8_t* residual;
   void* out;
@@ -79,7 +79,7 @@ struct Tap {
 // Turns sums into outputs: the rest of the operator after the accumulator. kWidth neighbouring channels at once.
 template <int kWidth>
 struct Finish {
-  float multiplier[kWidth], bias[kWidth];
+  float multiplier[kWidth], bias[kWidth], slope[kWidth];
   int correction[kWidth];
 
   // `channel` is that of the output, not of the group.
@@ -87,6 +87,7 @@ struct Finish {
     for (int i = 0; i < kWidth; ++i) {
       multiplier[i] = p.multiplier[channel + i];
       bias[i] = p.bias[channel + i];
+      slope[i] = p.slope[channel + i];
       correction[i] = p.correction[channel + i];
     }
   }
@@ -120,7 +121,7 @@ struct Finish {
       const float r = p.stage.residual_float
                           ? reinterpret_cast<const float*>(p.residual)[at + i]
                           : static_cast<float>(read_8bit(residual.bytes, i, p.stage.residual_unsigned));
-      t[i] = stage_value(p.stage, static_cast<float>(sum), multiplier[i], bias[i], r);
+      t[i] = stage_value(p.stage, static_cast<float>(sum), multiplier[i], bias[i], slope[i], r);
       packed.bytes[i] = static_cast<uint8_t>(quantized(p.stage.to, t[i]));
     }
     if (p.stage.to.is_float) {

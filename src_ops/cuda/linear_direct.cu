@@ -12,14 +12,14 @@ namespace {
 struct DirectParams {
   const uint8_t *data, *residual;
   const int8_t* weight;
-  const float* weight_scale;
+  const float *weight_scale, *slope;  // slope: null where all channels have leaky_slope
   const int32_t* bias;
   void* out;
   FaultSink fault;
   int in_h, in_w, in_c, out_h, out_w, out_c, group_in, group_out;
   int kernel_h, kernel_w, stride_h, stride_w, dilate_h, dilate_w, pad_top, pad_left;
   int data_unsigned, zero_point;
-  float in_scale, out_scale;
+  float in_scale, out_scale, leaky_slope;
   unsigned size;
   Stage stage;
 };
@@ -64,8 +64,10 @@ __global__ void direct_kernel(DirectParams p) {
                          : p.stage.residual_float
                              ? reinterpret_cast<const float*>(p.residual)[at]
                              : static_cast<float>(read_8bit(p.residual, at, p.stage.residual_unsigned));
-  const float t =
-      stage_value(p.stage, static_cast<float>(sum), multiplier, static_cast<float>(__dmul_rn(bias, ratio)), residual);
+  const float slope = p.slope ? p.slope[o] : p.leaky_slope;
+  if (!is_finite(slope)) report(p.fault, Found::kSlope, o, slope);
+  const float t = stage_value(p.stage, static_cast<float>(sum), multiplier, static_cast<float>(__dmul_rn(bias, ratio)),
+                              slope, residual);
   store(p.stage.to, p.out, at, t);
 }
 
@@ -86,15 +88,18 @@ class Direct : public Kernel {
     p_.data_unsigned = in[0].dtype == DType::kUint8;
     p_.zero_point = stage_.in_zero_point;
     p_.in_scale = stage_.in_scale, p_.out_scale = stage_.out_scale;
+    p_.leaky_slope = stage_.act == Act::kLeaky ? stage_.act_alpha : 1.0f;
     p_.size = static_cast<unsigned>(g_.pixels() * g_.out_c);
   }
 
   void run(const std::vector<Tensor>& in, const std::vector<Tensor>& out, RunContext* context) const override {
     DirectParams p = p_;
     p.data = in[0].as<const uint8_t>();
-    p.weight = in[1].as<const int8_t>();
-    p.weight_scale = in[2].as<const float>();
-    if (!stage_.no_bias) p.bias = in[stage_.bias_index()].as<const int32_t>();
+    const LayerParams params = layer_params(stage_, in);
+    p.weight = params.weight->as<const int8_t>();
+    p.weight_scale = params.weight_scale->as<const float>();
+    if (params.bias) p.bias = params.bias->as<const int32_t>();
+    if (params.slope) p.slope = params.slope->as<const float>();
     if (stage_.sum != Sum::kNone) p.residual = in[stage_.residual_index()].as<const uint8_t>();
     p.out = out[0].data;
     p.fault = fault_of(*context);

@@ -52,29 +52,36 @@ __global__ void pack_kernel(PackParams p) {
   }
   reinterpret_cast<float*>(p.packed + p.layout.multiplier)[channel] = multiplier;
   reinterpret_cast<float*>(p.packed + p.layout.bias)[channel] = term;
+  const float slope = p.slope ? p.slope[channel] : p.leaky_slope;
+  if (!is_finite(slope)) report(p.fault, Found::kSlope, channel, slope);
+  reinterpret_cast<float*>(p.packed + p.layout.slope)[channel] = slope;
 }
 
 // What the packed form of a state was made from.
+constexpr int kMostParams = 4;
 struct Identity {
-  const void* data[3];
-  uint64_t version[3];
+  const void* data[kMostParams];
+  uint64_t version[kMostParams];
   PackedLayout layout;
   int shape[8];
-  float in_scale, out_scale;
+  float in_scale, out_scale, leaky_slope;
 };
 
-Identity identify(const PackParams& p, const std::vector<Tensor>& in, bool has_bias) {
+Identity identify(const PackParams& p, const LayerParams& params) {
   Identity id;
   std::memset(&id, 0, sizeof(id));  // compared as bytes
-  for (int i = 0; i < (has_bias ? 3 : 2); ++i) {
-    id.data[i] = in[1 + i].data;
-    id.version[i] = in[1 + i].version;
+  const Tensor* tensors[kMostParams] = {params.weight, params.weight_scale, params.bias, params.slope};
+  for (int i = 0; i < kMostParams; ++i) {
+    if (!tensors[i]) continue;
+    id.data[i] = tensors[i]->data;
+    id.version[i] = tensors[i]->version;
   }
   id.layout = p.layout;
   const int shape[] = {p.out_c, p.group_in, p.run, p.run_padded, p.inner, p.zero_point, p.is_int32, p.pitch};
   std::copy(shape, shape + 8, id.shape);
   id.in_scale = p.in_scale;
   id.out_scale = p.out_scale;
+  id.leaky_slope = p.leaky_slope;
   return id;
 }
 
@@ -101,18 +108,21 @@ PackedLayout packed_layout(int out_c, int depth) {
   l.weight = after(0, kLine);
   l.multiplier = after(l.weight, static_cast<int64_t>(out_c) * depth);
   l.bias = after(l.multiplier, 4ll * out_c);
-  l.correction = after(l.bias, 4ll * out_c);
+  l.slope = after(l.bias, 4ll * out_c);
+  l.correction = after(l.slope, 4ll * out_c);
   l.bias_int = after(l.correction, 4ll * out_c);
   l.bytes = after(l.bias_int, 4ll * out_c);
   return l;
 }
 
-const char* find_packed(PackParams p, const std::vector<Tensor>& in, bool has_bias, const RunContext& context,
-                        char* temporary) {
+const char* find_packed(PackParams p, const std::vector<Tensor>& in, const OutputStage& stage,
+                        const RunContext& context, char* temporary) {
   const cudaStream_t stream = stream_of(context);
-  p.weight = in[1].as<const int8_t>();
-  p.weight_scale = in[2].as<const float>();
-  p.bias = has_bias ? in[3].as<const int32_t>() : nullptr;
+  const LayerParams params = layer_params(stage, in);
+  p.weight = params.weight->as<const int8_t>();
+  p.weight_scale = params.weight_scale->as<const float>();
+  p.bias = params.bias ? params.bias->as<const int32_t>() : nullptr;
+  p.slope = params.slope ? params.slope->as<const float>() : nullptr;
   auto pack = [&](char* to) {
     p.packed = to;
     p.fault = fault_of(context);
@@ -122,7 +132,7 @@ const char* find_packed(PackParams p, const std::vector<Tensor>& in, bool has_bi
   if (!context.slot) return pack(temporary);
   int device = 0;
   check(cudaGetDevice(&device), "asking for the device");
-  const Identity id = identify(p, in, has_bias);
+  const Identity id = identify(p, params);
   auto* own = static_cast<Own*>(context.slot->get());
   const bool same = own && own->device == device && std::memcmp(&own->id, &id, sizeof(id)) == 0;
   if (!same) {

@@ -21,7 +21,7 @@ namespace cuda {
 
 // Where the parts of a packed layer lie, from its start.
 struct PackedLayout {
-  int64_t weight, multiplier, bias, correction, bias_int, bytes;
+  int64_t weight, multiplier, bias, slope, correction, bias_int, bytes;
 };
 PackedLayout packed_layout(int out_c, int depth);
 
@@ -29,6 +29,7 @@ struct PackParams {
   const int8_t* weight;
   const float* weight_scale;
   const int32_t* bias;  // may be null
+  const float* slope;   // null where all channels have leaky_slope
   char* packed;
   PackedLayout layout;
   FaultSink fault;
@@ -36,14 +37,14 @@ struct PackParams {
   int run, run_padded, depth;
   int pitch;  // 0: a row of `depth` for each output channel; else the channels of one position, and so many of them
   int inner;  // bytes of a run that belong to one column of the kernel; run_padded where a run has only one
-  float in_scale, out_scale;
+  float in_scale, out_scale, leaky_slope;
   int zero_point, is_int32, to_kernel_row;  // to_kernel_row: a run holds a row of the kernel
 };
 
 // Finds the packed form for this call, packing on the stream where it has to. `temporary` is memory of this call for
-// it. `in` are the inputs of the operator, of which weight, scale and bias are parameters.
-const char* find_packed(PackParams params, const std::vector<Tensor>& in, bool has_bias, const RunContext& context,
-                        char* temporary);
+// it. `in` are the inputs of the operator, of which weight, scale, bias and slope are parameters.
+const char* find_packed(PackParams params, const std::vector<Tensor>& in, const OutputStage& stage,
+                        const RunContext& context, char* temporary);
 
 }  // namespace cuda
 }  // namespace mxq

@@ -1,6 +1,6 @@
 // mxq_conv: int8 convolution, 1-D or 2-D, channels last. See output_stage.h for the arithmetic after the accumulator.
 //   inputs: data (N, [H,] W, C) int8|uint8; weight (O, C/groups, [kh,] kw) int8; weight_scale (O,) float32;
-//           bias (O,) int32 unless no_bias; residual (as output) int8|uint8 if sum
+//           bias (O,) int32 unless no_bias; slope (O,) float32 if act=prelu; residual (as output) int8|uint8 if sum
 //   acc = SUM (x - in_zero_point) * w, exact; padding is in_zero_point, that is real 0
 #pragma once
 
@@ -33,7 +33,7 @@ struct LinearOp : Op {
     infer_stage_types(stage, in, out);
   }
   int in_place_input() const override { return stage.residual_index(); }
-  bool keeps_input(int index) const override { return index >= 1 && index <= (stage.no_bias ? 2 : 3); }
+  bool keeps_input(int index) const override { return stage.is_param(index); }
   int64_t macs(const std::vector<TensorType>& in) const override {
     const ConvGeometry g = geometry(in[0].shape);
     return g.pixels() * g.out_c * g.depth();

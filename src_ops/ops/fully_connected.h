@@ -1,6 +1,6 @@
 // mxq_fully_connected: int8 matrix product with the weight's rows. See output_stage.h for the arithmetic.
 //   inputs: data (N, ...) int8|uint8; weight (O, K) int8; weight_scale (O,) float32; bias (O,) int32 unless no_bias;
-//           residual (as output) int8|uint8 if sum
+//           slope (O,) float32 if act=prelu; residual (as output) int8|uint8 if sum
 //   flatten: K is the product of all but the first axis, output (N, O). Otherwise K is the last axis, output (..., O).
 #pragma once
 

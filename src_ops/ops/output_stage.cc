@@ -29,8 +29,12 @@ float checked_ratio(const char* what, double ratio) {
 }
 
 Act parse_act(const Attrs& attrs) {
-  const std::string name = attrs.get_choice("act", "none", {"none", "relu", "clip", "leaky"});
-  return name == "relu" ? Act::kRelu : name == "clip" ? Act::kClip : name == "leaky" ? Act::kLeaky : Act::kNone;
+  const std::string name = attrs.get_choice("act", "none", {"none", "relu", "clip", "leaky", "prelu"});
+  return name == "relu"    ? Act::kRelu
+         : name == "clip"  ? Act::kClip
+         : name == "leaky" ? Act::kLeaky
+         : name == "prelu" ? Act::kPrelu
+                           : Act::kNone;
 }
 
 Sum parse_sum(const Attrs& attrs) {
@@ -83,6 +87,7 @@ void infer_stage_types(const OutputStage& stage, std::vector<DType>* in, std::ve
   require_type("weight", DType::kInt8, &(*in)[1]);
   require_type("weight_scale", DType::kFloat32, &(*in)[2]);
   if (!stage.no_bias) require_type("bias", DType::kInt32, &(*in)[stage.bias_index()]);
+  if (stage.act == Act::kPrelu) require_type("slope", DType::kFloat32, &(*in)[stage.slope_index()]);
   if (stage.sum != Sum::kNone) {
     const DType residual = (*in)[stage.residual_index()];
     if (residual == DType::kFloat32 && stage.out_type == DType::kFloat32) {
@@ -115,18 +120,24 @@ void unify_shape(const char* what, const Shape& want, Shape* shape) {
 void infer_stage_shapes(const OutputStage& stage, int64_t channels, const Shape& out_shape, std::vector<Shape>* in) {
   unify_shape("weight_scale", {channels}, &(*in)[2]);
   if (!stage.no_bias) unify_shape("bias", {channels}, &(*in)[stage.bias_index()]);
+  if (stage.act == Act::kPrelu) unify_shape("slope", {channels}, &(*in)[stage.slope_index()]);
   if (stage.sum != Sum::kNone) unify_shape("residual", out_shape, &(*in)[stage.residual_index()]);
 }
 
-ChannelTerms derive_channel_terms(const OutputStage& stage, const Tensor& weight_scale, const Tensor* bias) {
+LayerParams layer_params(const OutputStage& stage, const std::vector<Tensor>& in) {
+  auto at = [&in](int index) { return index < 0 ? nullptr : &in[index]; };
+  return {&in[1], &in[2], at(stage.bias_index()), at(stage.slope_index())};
+}
+
+ChannelTerms derive_channel_terms(const OutputStage& stage, const LayerParams& params) {
   ChannelTerms terms;
-  const int64_t channels = weight_scale.size();
-  const int32_t* b = bias ? bias->as<const int32_t>() : nullptr;
+  const int64_t channels = params.weight_scale->size();
+  const int32_t* b = params.bias ? params.bias->as<const int32_t>() : nullptr;
   if (stage.out_type == DType::kInt32) {
     if (b) terms.bias_int.assign(b, b + channels);
     return terms;
   }
-  const float* ws = weight_scale.as<const float>();
+  const float* ws = params.weight_scale->as<const float>();
   terms.multiplier.resize(channels);
   terms.bias.resize(channels);
   for (int64_t c = 0; c < channels; ++c) {
@@ -135,6 +146,14 @@ ChannelTerms derive_channel_terms(const OutputStage& stage, const Tensor& weight
     const double r = static_cast<double>(stage.in_scale) * ws[c] / stage.out_scale;
     terms.multiplier[c] = checked_ratio("in_scale * weight_scale / out_scale", r);
     terms.bias[c] = b ? static_cast<float>(b[c] * r) : 0.0f;
+  }
+  if (stage.act == Act::kLeaky) terms.slope.assign(channels, stage.act_alpha);
+  if (stage.act == Act::kPrelu) {
+    const float* slope = params.slope->as<const float>();
+    terms.slope.assign(slope, slope + channels);
+    for (int64_t c = 0; c < channels; ++c) {
+      MXQ_CHECK(std::isfinite(slope[c]), "slope[" << c << "] = " << slope[c] << "; expected a finite number");
+    }
   }
   return terms;
 }

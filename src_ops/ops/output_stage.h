@@ -11,6 +11,7 @@
 //     act:         relu   max(t, 0)
 //                  clip   min(max(t, fl(act_alpha / out_scale)), fl(act_beta / out_scale))
 //                  leaky  t < 0 ? fl(t * act_alpha) : t
+//                  prelu  t < 0 ? fl(t * slope[c]) : t
 //     after_act:   t = fma(fl(residual - sum_zero_point), fl(m), t)
 //     8 bit:       clamp(rint(fl(t + out_zero_point)))
 //     float32:     t
@@ -30,7 +31,7 @@
 
 namespace mxq {
 
-enum class Act { kNone, kRelu, kClip, kLeaky };
+enum class Act { kNone, kRelu, kClip, kLeaky, kPrelu };
 enum class Sum { kNone, kBeforeAct, kAfterAct };
 
 struct OutputStage {
@@ -48,10 +49,25 @@ struct OutputStage {
   bool no_bias = false;
   std::string content_id;
 
-  int num_inputs() const { return 3 + (no_bias ? 0 : 1) + (sum == Sum::kNone ? 0 : 1); }
+  int num_inputs() const { return num_params() + (sum == Sum::kNone ? 0 : 1); }
   int bias_index() const { return no_bias ? -1 : 3; }
-  int residual_index() const { return sum == Sum::kNone ? -1 : num_inputs() - 1; }
+  int slope_index() const { return act == Act::kPrelu ? num_params() - 1 : -1; }
+  int residual_index() const { return sum == Sum::kNone ? -1 : num_params(); }
+  bool is_param(int index) const { return index >= 1 && index < num_params(); }
+  bool has_slope() const { return act == Act::kLeaky || act == Act::kPrelu; }
+
+ private:
+  int num_params() const { return 3 + (no_bias ? 0 : 1) + (act == Act::kPrelu ? 1 : 0); }  // with the data before them
 };
+
+// The parameters of one call. `bias` and `slope` are null where the stage has none.
+struct LayerParams {
+  const Tensor* weight;
+  const Tensor* weight_scale;
+  const Tensor* bias;
+  const Tensor* slope;
+};
+LayerParams layer_params(const OutputStage& stage, const std::vector<Tensor>& in);
 
 OutputStage parse_output_stage(const Attrs& attrs);
 
@@ -65,11 +81,12 @@ void unify_shape(const char* what, const Shape& want, Shape* shape);
 struct ChannelTerms {
   std::vector<float> multiplier;  // fl(r[c])
   std::vector<float> bias;        // fl(bias[c] * r[c]); zeros without bias
+  std::vector<float> slope;       // of negative values; empty where the activation has none
   std::vector<int32_t> bias_int;  // for int32 output; empty without bias
 };
-ChannelTerms derive_channel_terms(const OutputStage& stage, const Tensor& weight_scale, const Tensor* bias);
+ChannelTerms derive_channel_terms(const OutputStage& stage, const LayerParams& params);
 
-inline float apply_act(const OutputStage& stage, float t) {
+inline float apply_act(const OutputStage& stage, float slope, float t) {
   switch (stage.act) {
     case Act::kRelu:
       return t > 0 ? t : 0;
@@ -78,21 +95,22 @@ inline float apply_act(const OutputStage& stage, float t) {
       return low < stage.act_beta ? low : stage.act_beta;
     }
     case Act::kLeaky:
-      return t < 0 ? t * stage.act_alpha : t;
+    case Act::kPrelu:
+      return t < 0 ? t * slope : t;
     case Act::kNone:
       break;
   }
   return t;
 }
 
-// `acc` may be an int64 of the reference: both convert to float32 with one rounding.
+// Channel `c`. `acc` may be an int64 of the reference: both convert to float32 with one rounding.
 template <class Acc>
-float stage_value(const OutputStage& stage, Acc acc, float multiplier, float bias, float residual) {
-  float t = static_cast<float>(acc) * multiplier;
-  t = t + bias;
+float stage_value(const OutputStage& stage, const ChannelTerms& terms, int64_t c, Acc acc, float residual) {
+  float t = static_cast<float>(acc) * terms.multiplier[c];
+  t = t + terms.bias[c];
   const float centred = residual - static_cast<float>(stage.sum_zero_point);
   if (stage.sum == Sum::kBeforeAct) t = std::fma(centred, stage.sum_multiplier, t);
-  t = apply_act(stage, t);
+  t = apply_act(stage, terms.slope.empty() ? 1.0f : terms.slope[c], t);
   if (stage.sum == Sum::kAfterAct) t = std::fma(centred, stage.sum_multiplier, t);
   return t;
 }

@@ -12,8 +12,7 @@ class RefLinear : public Kernel {
   RefLinear(const LinearOp& op, const ConvGeometry& g) : stage_(op.stage), g_(g) {}
 
   void run(const std::vector<Tensor>& in, const std::vector<Tensor>& out, RunContext*) const override {
-    const Tensor* bias = stage_.no_bias ? nullptr : &in[stage_.bias_index()];
-    const ChannelTerms terms = derive_channel_terms(stage_, in[2], bias);
+    const ChannelTerms terms = derive_channel_terms(stage_, layer_params(stage_, in));
     const Tensor* residual = stage_.sum == Sum::kNone ? nullptr : &in[stage_.residual_index()];
     for (int64_t pixel = 0; pixel < g_.pixels(); ++pixel) {
       for (int64_t o = 0; o < g_.out_c; ++o) {
@@ -59,8 +58,7 @@ class RefLinear : public Kernel {
       out.as<int32_t>()[at] = clamp_int32(acc + (stage_.no_bias ? 0 : terms.bias_int[o]));
       return;
     }
-    const float t =
-        stage_value(stage_, acc, terms.multiplier[o], terms.bias[o], residual ? read_residual(*residual, at) : 0);
+    const float t = stage_value(stage_, terms, o, acc, residual ? read_residual(*residual, at) : 0);
     if (stage_.out_type == DType::kFloat32) {
       out.as<float>()[at] = t;
     } else {

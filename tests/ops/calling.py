@@ -90,6 +90,21 @@ def integers(rng: np.random.RandomState, dtype: str, shape: Sequence[int]) -> np
     return array
 
 
+#: Attributes of activations that convolutions fuse.
+ACTS = [
+    {},
+    {"act": "relu"},
+    {"act": "clip", "act_alpha": -20.0, "act_beta": 60.0},
+    {"act": "leaky", "act_alpha": 0.2},
+    {"act": "prelu"},
+]
+
+
+def slopes(rng: np.random.RandomState, attrs: Dict[str, Any], channels: int) -> List[np.ndarray]:
+    """The input that act=prelu has, some of its slopes negative and some above 1; else none."""
+    return [rng.uniform(-1.2, 1.2, channels).astype(np.float32)] if attrs.get("act") == "prelu" else []
+
+
 def channels_last(array: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(np.moveaxis(array, 1, -1))
 

@@ -20,6 +20,7 @@ ACTS = {
     "clip": {"act": "clip", "act_alpha": 0.0, "act_beta": 6.0},
     "clip both": {"act": "clip", "act_alpha": -1.3, "act_beta": 2.7},
     "leaky": {"act": "leaky", "act_alpha": 0.1},
+    "prelu": {"act": "prelu"},
 }
 
 
@@ -67,7 +68,7 @@ def integers(rng: np.random.RandomState, dtype: str, shape: Any, values: str = "
 
 
 def make_inputs(case: Dict[str, Any], data_shape: Any, weight_shape: Any, out_shape: Any) -> List[Optional[np.ndarray]]:
-    """data, weight, weight_scale, bias or None, residual or None."""
+    """data, weight, weight_scale, and bias, slope and residual or None for each."""
     rng = np.random.RandomState(case["seed"])
     attrs, values = case["attrs"], case["values"]
     data = integers(rng, case["in_type"], data_shape, values)
@@ -79,7 +80,8 @@ def make_inputs(case: Dict[str, Any], data_shape: Any, weight_shape: Any, out_sh
     scale = (spread * rng.uniform(0.3, 3, len(weight))).astype(np.float32)
     bias = None if attrs["no_bias"] else rng.randint(-(2**13), 2**13, len(weight)).astype(np.int32)
     residual = None if case["residual_type"] is None else integers(rng, case["residual_type"], out_shape)
-    return [data, weight, scale, bias, residual]
+    slope = rng.uniform(-1.2, 1.2, len(weight)).astype(np.float32) if attrs.get("act") == "prelu" else None
+    return [data, weight, scale, bias, slope, residual]
 
 
 def run(op: str, inputs: List[Optional[np.ndarray]], attrs: Dict[str, Any], backend: str = "auto") -> np.ndarray:

@@ -191,7 +191,7 @@ def test_reference_is_a_convolution():
     data = rng.randint(0, 256, (1, 6, 7, 4)).astype(np.uint8)
     weight = rng.randint(-127, 128, (6, 2, 3, 2)).astype(np.int8)
     attrs = dict(num_group=2, stride=(2, 1), dilate=(1, 2), pad_begin=(1, 0), pad_end=(0, 1), in_zero_point=3)
-    got = conv(data, weight, None, None, None, dict(attrs, out_type="int32"))
+    got = conv(data, weight, None, None, None, None, dict(attrs, out_type="int32"))
     n, y, x, o = 0, 1, 2, 4
     want = 0
     for c in range(2):

@@ -5,7 +5,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from .calling import LIMITS, call, integers, nd, need_vnni
+from .calling import ACTS, LIMITS, call, integers, nd, need_vnni, slopes
 
 
 @st.composite
@@ -42,7 +42,7 @@ def _cases(draw):
             residual = draw(st.sampled_from(["int8", "uint8"]))
             attrs.update(sum="before_act", sum_scale=0.7)
             attrs["sum_zero_point"] = draw(st.sampled_from([0, 0, *LIMITS[residual]]))
-    attrs.update(draw(st.sampled_from([{}, {"act": "relu"}, {"act": "clip", "act_alpha": -20.0, "act_beta": 60.0}])))
+    attrs.update(draw(st.sampled_from(ACTS)))
     shape = (draw(st.integers(1, 2)), *sizes, draw(st.sampled_from([1, 3, 4, 8, 12, 17, 64])))
     return dtype, residual, shape, attrs, draw(st.integers(0, 2**31))
 
@@ -61,6 +61,7 @@ def test_equals_the_reference(case):
     ]
     if not attrs["no_bias"]:
         inputs.append(rng.randint(-9000, 9000, outputs).astype(np.int32))
+    inputs += slopes(rng, attrs, outputs)
     if residual:
         (y,) = call(
             "mxq_conv", inputs, {**{k: v for k, v in attrs.items() if not k.startswith("sum")}, "backend": "ref"}
@@ -87,11 +88,11 @@ def test_the_same_arrays_in_other_layers():
 
 
 def test_other_convolutions_are_refused():
-    x, w, s = np.zeros((1, 5, 5, 4), np.int8), np.zeros((4, 4, 3, 3), np.int8), np.ones(4, np.float32)
+    x, s = np.zeros((1, 5, 5, 4), np.int8), np.ones(4, np.float32)
     attrs = {"kernel": (3, 3), "num_filter": 4, "no_bias": True, "backend": "tiles"}
-    for change in ({"out_type": "int32"}, {"act": "leaky", "act_alpha": 0.1}):
+    for depth, change in ((4, {"out_type": "int32"}), (2, {"num_group": 2})):
         try:
-            call("mxq_conv", [x, w, s], {**attrs, **change})
+            call("mxq_conv", [x, np.zeros((4, depth, 3, 3), np.int8), s], {**attrs, **change})
         except mx.MXNetError as error:
             assert "tiles:" in str(error)
         else:

@@ -5,7 +5,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from .calling import LIMITS, call, integers, need_vnni
+from .calling import ACTS, LIMITS, call, integers, need_vnni, slopes
 
 
 @st.composite
@@ -30,9 +30,8 @@ def _cases(draw):
         "out_scale": draw(st.sampled_from([0.9, 0.9, 1e-9])),  # the last: products that int32 does not hold
         "out_type": out,
     }
-    act = draw(st.sampled_from([{}, {"act": "relu"}, {"act": "clip", "act_alpha": -20.0, "act_beta": 60.0}]))
     shape = (draw(st.integers(1, 2)), *sizes, channels)
-    return dtype, shape, {**attrs, **act}, draw(st.integers(0, 2**31))
+    return dtype, shape, {**attrs, **draw(st.sampled_from(ACTS))}, draw(st.integers(0, 2**31))
 
 
 @given(_cases())
@@ -49,6 +48,7 @@ def test_equals_the_reference(case):
     ]
     if not attrs["no_bias"]:
         inputs.append(rng.randint(-9000, 9000, channels).astype(np.int32))
+    inputs += slopes(rng, attrs, channels)
     (expected,) = call("mxq_conv", inputs, {**attrs, "backend": "ref"})
     for backend in ("vnni", "auto"):
         (got,) = call("mxq_conv", inputs, {**attrs, "backend": backend})
@@ -62,7 +62,6 @@ def test_other_convolutions_are_refused():
         {"dilate": (2, 2)},
         {"stride": (1, 2)},
         {"out_type": "float32"},
-        {"act": "leaky", "act_alpha": 0.1},
     ]
     for change in refused:
         try:

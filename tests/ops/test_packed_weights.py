@@ -29,7 +29,7 @@ def arrays(inputs):
 
 
 def expected(inputs, attrs=CONV):
-    return conv(*inputs, None, attrs)
+    return conv(*inputs, None, None, attrs)
 
 
 def bind(inputs, backend, attrs=CONV, op="mxq_conv"):
@@ -54,6 +54,21 @@ def test_weights_changed_in_place(backend):
             want = expected(inputs_now)
             assert np.array_equal(mx.nd.mxq_conv(*nd, backend=backend, **CONV).asnumpy(), want), (i, backend)
             assert np.array_equal(executor.forward()[0].asnumpy(), want), (i, backend)
+
+
+@parameterized.expand(BACKENDS)
+def test_slopes_changed_in_place(backend):
+    inputs, attrs = conv_inputs(0), dict(CONV, act="prelu")
+    slopes = np.random.RandomState(1).uniform(-1, 1, (2, 40)).astype(np.float32)
+    nd = arrays(inputs + [slopes[0]])
+    for slope in (slopes[0], slopes[1], slopes[0]):
+        nd[4][:] = mx.nd.array(slope)
+        got = mx.nd.mxq_conv(*nd, backend=backend, **attrs).asnumpy()
+        assert np.array_equal(got, conv(*inputs, slope, None, attrs)), backend
+    for alpha in (0.1, 0.3):  # of all channels: an attribute that packed weights may hold
+        leaky = dict(CONV, act="leaky", act_alpha=alpha)
+        got = mx.nd.mxq_conv(*nd[:4], backend=backend, **leaky).asnumpy()
+        assert np.array_equal(got, expected(inputs, leaky)), alpha
 
 
 @parameterized.expand(BACKENDS)
@@ -112,7 +127,7 @@ def test_conv_and_dense_share_one_array():
     del attrs["num_hidden"]
     for _ in range(2):
         dense = mx.nd.mxq_fully_connected(mx.nd.array(x, dtype="uint8"), *nd, **DENSE).asnumpy()
-        assert np.array_equal(dense, fully_connected(x, weight, scale, bias, None, DENSE))
+        assert np.array_equal(dense, fully_connected(x, weight, scale, bias, None, None, DENSE))
         grouped = x.reshape(2, 1, 1, 36)
         got = mx.nd.mxq_conv(
             mx.nd.array(grouped, dtype="uint8"), nd[0].reshape((24, 36, 1, 1)), nd[1], nd[2], **attrs

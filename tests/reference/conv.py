@@ -32,6 +32,7 @@ def conv(
     weight: np.ndarray,
     weight_scale: np.ndarray,
     bias: Optional[np.ndarray],
+    slope: Optional[np.ndarray],
     residual: Optional[np.ndarray],
     attrs: Dict[str, Any],
 ) -> np.ndarray:
@@ -43,4 +44,4 @@ def conv(
         acc = accumulate(data[:, None], weight[:, :, None], flat)[:, 0]
     else:
         acc = accumulate(data, weight, attrs)
-    return output_stage(acc, weight_scale, bias, residual, attrs)
+    return output_stage(acc, weight_scale, bias, slope, residual, attrs)

@@ -12,6 +12,7 @@ def fully_connected(
     weight: np.ndarray,
     weight_scale: np.ndarray,
     bias: Optional[np.ndarray],
+    slope: Optional[np.ndarray],
     residual: Optional[np.ndarray],
     attrs: Dict[str, Any],
 ) -> np.ndarray:
@@ -19,4 +20,4 @@ def fully_connected(
     rows = data.reshape(data.shape[0], -1) if attrs.get("flatten", True) else data
     centred = rows.astype(np.float64) - attrs.get("in_zero_point", 0)
     acc = (centred @ weight.astype(np.float64).T).astype(np.int64)  # exact: far below 2**53
-    return output_stage(acc, weight_scale, bias, residual, attrs)
+    return output_stage(acc, weight_scale, bias, slope, residual, attrs)

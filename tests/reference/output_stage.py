@@ -25,7 +25,7 @@ def fma(a: np.ndarray, b: np.float32, c: np.ndarray) -> np.ndarray:
     return np.where((error != 0) & even, odd, total).astype(np.float32)
 
 
-def activate(t: np.ndarray, attrs: Dict[str, Any]) -> np.ndarray:
+def activate(t: np.ndarray, slope: Optional[np.ndarray], attrs: Dict[str, Any]) -> np.ndarray:
     act, out_scale = attrs.get("act", "none"), np.float64(np.float32(attrs.get("out_scale", 1.0)))
     if act == "relu":
         return np.maximum(t, np.float32(0))
@@ -34,6 +34,8 @@ def activate(t: np.ndarray, attrs: Dict[str, Any]) -> np.ndarray:
         return np.minimum(np.maximum(t, low), high)
     if act == "leaky":
         return np.where(t < 0, t * np.float32(attrs["act_alpha"]), t)
+    if act == "prelu":
+        return np.where(t < 0, t * slope, t)
     return t
 
 
@@ -41,6 +43,7 @@ def output_stage(
     acc: np.ndarray,
     weight_scale: np.ndarray,
     bias: Optional[np.ndarray],
+    slope: Optional[np.ndarray],
     residual: Optional[np.ndarray],
     attrs: Dict[str, Any],
 ) -> np.ndarray:
@@ -62,7 +65,7 @@ def output_stage(
 
     if attrs.get("sum", "none") == "before_act":
         t = add(t)
-    t = activate(t, attrs)
+    t = activate(t, slope, attrs)
     if attrs.get("sum", "none") == "after_act":
         t = add(t)
     if out_type == "float32":
