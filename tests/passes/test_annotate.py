@@ -67,7 +67,7 @@ def test_pad_in_front_joins_its_convolution():
         ("swish", lambda x: x * mx.sym.sigmoid(x, name="s"), 2),
         ("hard_swish", lambda x: x * mx.sym.clip(x + 3, 0, 6) / 6, 4),
         ("mish", lambda x: x * mx.sym.tanh(mx.sym.Activation(x, act_type="softrelu")), 3),
-        ("prelu", lambda x: mx.sym.LeakyReLU(x, act_type="prelu", name="slope"), 1),
+        ("elu", lambda x: mx.sym.LeakyReLU(x, act_type="elu", name="elu"), 1),
         ("batchnorm", lambda x: mx.sym.BatchNorm(x, name="bn", fix_gamma=False), 1),
     ]
 )
