@@ -18,10 +18,10 @@ from . import contrib, data  # noqa: E402  (the operators come first)
 from .api import quantize_model  # noqa: E402
 from .calib.statistics import Statistics  # noqa: E402
 from .calib.table import CalibTable  # noqa: E402
-from .checks.preflight import preflight  # noqa: E402
 from .collection import collect_statistics  # noqa: E402
 from .errors import CalibrationError, ConfigError, GraphError, LibraryError, MXQError  # noqa: E402
 from .explanation import Explanation, explain  # noqa: E402
+from .explanation.preflight import preflight  # noqa: E402
 from .gluon import quantize_net  # noqa: E402
 from .model import QuantizedModel  # noqa: E402
 

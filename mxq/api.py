@@ -11,21 +11,18 @@ from .arguments import check_names, check_network, check_normalization, check_op
 from .calib import batches
 from .calib.choose import check_mode
 from .calib.collect import SUB_BATCH
-from .calib.data import of_integers
 from .calib.statistics import Statistics
 from .calib.table import CalibTable, tensor_key
 from .calibrate import calibrate
-from .checks import Findings
-from .checks.activations import activations
-from .checks.network import before_calibration
-from .checks.parameters import parameters
+from .choice.exclude import excluded_nodes, follow_folding
+from .choice.float_where_faster import Stopwatch, float_where_faster, shaped
+from .data.batches import of_integers
 from .errors import ConfigError
-from .exclude import excluded_nodes, follow_folding
-from .files import load_params, load_symbol
-from .float_where_faster import Stopwatch, float_where_faster, shaped
-from .graph import Graph, Value
 from .model import QuantizedModel
-from .params import default_data_names, require_params, split_params
+from .network.files import load_params, load_symbol
+from .network.graph import Graph, Value
+from .network.params import default_data_names, require_params, split_params
+from .network.shapes import infer_shapes
 from .passes import run
 from .passes.annotate import annotate, read_values
 from .passes.drop_noops import drop_noops
@@ -39,8 +36,10 @@ from .passes.lower import lower
 from .passes.prepend_normalization import prepend_normalization
 from .passes.quantize_params import quantize_params
 from .presets import with_preset
-from .report import Report
-from .shapes import infer_shapes
+from .report import Findings, Report
+from .report.activations import activations
+from .report.network import before_calibration
+from .report.parameters import parameters
 from .verification import FEW_EXAMPLES, FewExamples, verify
 
 _log = logging.getLogger(__name__)

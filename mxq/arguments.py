@@ -7,8 +7,8 @@ import numpy as np
 from .calib.statistics import Statistics
 from .calib.table import CalibTable
 from .errors import ConfigError, GraphError, nearest
-from .graph import Graph
-from .params import WEIGHTED_LAYERS
+from .network.graph import Graph
+from .network.params import WEIGHTED_LAYERS
 
 #: Operators whose granularity can be chosen.
 GRANULAR = ("Convolution", "FullyConnected")

@@ -13,7 +13,7 @@ from .calib.second_moments import SecondMoments
 from .calib.statistics import Statistics
 from .calib.table import CalibTable, graph_hash, tensor_key
 from .errors import CalibrationError, ConfigError
-from .graph import Graph
+from .network.graph import Graph
 from .ops import COMPUTE
 from .ops.weighted import geometry_of
 from .passes.annotate import quantized_values, units

@@ -10,7 +10,7 @@ from .calib.statistics import Statistics
 from .calib.table import graph_hash, tensor_key
 from .calibrate import collect_for, input_shapes, sampled_layers
 from .errors import CalibrationError, ConfigError
-from .graph import Graph, Value
+from .network.graph import Graph, Value
 from .ops import COMPUTE, lookup
 from .ops.unary import ELEMENTWISE
 from .passes.annotate import annotate, quantized_values

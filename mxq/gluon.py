@@ -7,17 +7,16 @@ import mxnet as mx
 
 from .accuracy import Control
 from .api import Options, quantize_graph
-from .atomic import write_atomically
 from .calib import CalibTable, Statistics
-from .checks import Findings
 from .errors import ConfigError, nearest
-from .files import save_model
-from .graph import Graph
 from .model import QuantizedModel
-from .params_format import write_params
+from .network.atomic import write_atomically
+from .network.files import save_model
+from .network.graph import Graph
+from .network.params_format import write_params
+from .network.trace import Traced, trace
 from .presets import with_preset
-from .report import Report
-from .trace import Traced, trace
+from .report import Findings, Report
 from .verification import Verification
 
 

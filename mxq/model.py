@@ -4,10 +4,9 @@ from typing import TYPE_CHECKING, Dict, NamedTuple, Optional
 
 from .calib.statistics import Statistics
 from .calib.table import CalibTable
-from .checks import Findings
-from .files import save_model
-from .graph import Graph
-from .report import Report
+from .network.files import save_model
+from .network.graph import Graph
+from .report import Findings, Report
 
 if TYPE_CHECKING:
     from .accuracy import Control

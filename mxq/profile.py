@@ -12,8 +12,8 @@ import ctypes
 import json
 from typing import Iterator, List, NamedTuple, Tuple
 
-from .native import library_path, load
-from .regions import REGION
+from .native.library import library_path, load
+from .network.regions import REGION
 
 
 class OpTime(NamedTuple):

@@ -9,8 +9,8 @@ from typing import Callable, Dict, List, Mapping, Tuple, Union
 import mxnet as mx
 import numpy as np
 
-from mxq.bind import unfused
-from mxq.graph import Graph
+from mxq.network.bind import unfused
+from mxq.network.graph import Graph
 
 Shapes = Dict[str, Tuple[int, ...]]
 Network = Tuple[mx.sym.Symbol, Dict[str, mx.nd.NDArray], Dict[str, mx.nd.NDArray], Shapes]

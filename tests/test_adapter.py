@@ -6,9 +6,9 @@ import mxnet as mx
 import numpy as np
 from parameterized import parameterized
 
-from mxq import native
-from mxq.qmath import quantize as quantize_array
-from mxq.qmath import range_to_qparams
+from mxq.arithmetic.qmath import quantize as quantize_array
+from mxq.arithmetic.qmath import range_to_qparams
+from mxq.native import library as native
 
 from .ops.calling import call, error_of, nd
 from .reference.dequantize import dequantize

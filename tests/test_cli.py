@@ -6,7 +6,7 @@ import os
 import tempfile
 
 from mxq.cli import main
-from mxq.support import BEGIN, END, support_table
+from mxq.cli.support import BEGIN, END, support_table
 
 
 def _run(*arguments):

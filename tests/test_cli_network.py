@@ -8,7 +8,7 @@ import mxnet as mx
 import numpy as np
 
 import mxq
-from mxq.files import save_model
+from mxq.network.files import save_model
 from tests.networks import conv, fill, head, relu
 from tests.test_cli import _run
 from tests.test_datafiles import write_records

@@ -6,7 +6,7 @@ import tempfile
 import mxnet as mx
 import numpy as np
 
-from mxq.datafiles import Images, read_examples
+from mxq.data.files import Images, read_examples
 from mxq.errors import ConfigError
 from tests.refusals import refused
 

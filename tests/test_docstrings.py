@@ -19,4 +19,4 @@ def test_examples_of(name):
 
 def test_examples_are_found():
     assert len(MODULES) > 50
-    assert doctest.testmod(importlib.import_module("mxq.graph")).attempted > 0
+    assert doctest.testmod(importlib.import_module("mxq.network.graph")).attempted > 0

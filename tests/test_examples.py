@@ -14,7 +14,7 @@ import mxnet as mx
 import numpy as np
 from parameterized import parameterized
 
-from mxq.support import insert_into
+from mxq.cli.support import insert_into
 from tests import realdata
 
 EXAMPLE = os.path.join(realdata.REPO, "example")
@@ -283,7 +283,7 @@ def test_readme_has_its_parts():
         assert os.path.exists(os.path.join(realdata.REPO, command)), command
     for mark in ("results", "support table"):
         assert text.count(f"<!-- {mark}: begin -->") == text.count(f"<!-- {mark}: end -->") == 1
-    assert insert_into(text) == text, "the support table is old: put mxq.support.insert_into(text) into the README"
+    assert insert_into(text) == text, "the support table is old: put mxq.cli.support.insert_into(text) into the README"
     programs = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     assert len(programs) >= 3
     for program in programs:

@@ -4,8 +4,8 @@ import mxnet as mx
 from parameterized import parameterized
 
 import mxq
+from mxq.choice.exclude import excluded_nodes
 from mxq.errors import ConfigError
-from mxq.exclude import excluded_nodes
 
 from .networks import NETWORKS, batch, graph_of
 

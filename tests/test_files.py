@@ -12,10 +12,10 @@ import mxnet as mx
 import numpy as np
 from parameterized import parameterized
 
-from mxq.atomic import write_atomically
 from mxq.errors import GraphError
-from mxq.files import load_params, load_symbol, save_model
-from mxq.params import split_params
+from mxq.network.atomic import write_atomically
+from mxq.network.files import load_params, load_symbol, save_model
+from mxq.network.params import split_params
 from tests import networks, realdata
 from tests.networks import NETWORKS, batch, forward
 from tests.test_graph import raised
@@ -96,7 +96,7 @@ def test_a_failing_write_leaves_the_old_file_and_nothing_else():
 _SAVER = """
 import sys
 import mxnet as mx
-from mxq.files import save_model
+from mxq.network.files import save_model
 sym = mx.sym.FullyConnected(mx.sym.var("data"), num_hidden=2000, name="fc")
 print("ready", flush=True)
 for i in range(1000):
@@ -274,7 +274,7 @@ def test_real_files(name):
 
 _STUCK = """
 import sys, time
-from mxq.atomic import write_atomically
+from mxq.network.atomic import write_atomically
 def write(path):
     with open(path, "w") as file:
         file.write("new")

@@ -5,9 +5,9 @@ import numpy as np
 from parameterized import parameterized
 
 import mxq
-from mxq.float_where_faster import ROUNDS, Stopwatch, Times, cut, float_where_faster, islands, neighbours, shaped
+from mxq.choice.float_where_faster import ROUNDS, Stopwatch, Times, cut, float_where_faster, islands, neighbours, shaped
+from mxq.network.shapes import infer_shapes
 from mxq.passes.annotate import annotate, units
-from mxq.shapes import infer_shapes
 
 from .networks import NETWORKS, batch, conv, fill, forward, graph_of, relu
 from .refusals import refused

@@ -16,10 +16,10 @@ import numpy as np
 from parameterized import parameterized
 
 import mxq
-from mxq.accuracy.state import SearchState
-from mxq.atomic import write_together
 from mxq.calib import CalibTable
-from mxq.params_format import write_params
+from mxq.choice.state import SearchState
+from mxq.network.atomic import write_together
+from mxq.network.params_format import write_params
 from tests.networks import NETWORKS
 
 
@@ -71,7 +71,7 @@ def table(value):
 
 
 SAVERS = {
-    "model": lambda prefix, value: mxq.files.save_model(prefix, *network(value)),
+    "model": lambda prefix, value: mxq.network.files.save_model(prefix, *network(value)),
     "block": lambda prefix, value: block(value).export(prefix),
     "parameters": lambda prefix, value: block(value).save_parameters(prefix),
     "statistics": lambda prefix, value: statistics(value).save(prefix),

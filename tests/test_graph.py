@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from parameterized import parameterized
 
-from mxq.attributes import attr_text, attr_value
 from mxq.errors import GraphError
-from mxq.graph import Graph, Node
+from mxq.network.attributes import attr_text, attr_value
+from mxq.network.graph import Graph, Node
 from tests import networks
 from tests.networks import NETWORKS, batch, conv, fill, forward, graph_of, relu
 

@@ -12,12 +12,12 @@ from importlib import metadata
 from unittest import mock
 
 import mxq
-from mxq import native
 from mxq.errors import LibraryError
+from mxq.native import library as native
 
 PACKAGE = os.path.dirname(mxq.__file__)
 #: The parts of the package that loading needs: copied, they fail or work without the rest.
-LOADER = ("native.py", "errors.py")
+LOADER = ("native/__init__.py", "native/library.py", "errors.py")
 
 
 def python(code: str, path: str = os.path.dirname(PACKAGE), env=None) -> subprocess.CompletedProcess:
@@ -41,9 +41,10 @@ def output_of(code: str, **options) -> str:
 def copy_of_loader(folder: str, version: str = mxq.__version__) -> str:
     """A package named mxq in `folder` that loads the operators and does nothing else; returns its folder."""
     package = os.path.join(folder, "mxq")
-    os.makedirs(os.path.join(package, "lib"))
+    for part in ("lib", "native"):
+        os.makedirs(os.path.join(package, part))
     for name in LOADER:
-        shutil.copy(os.path.join(PACKAGE, name), package)
+        shutil.copy(os.path.join(PACKAGE, name), os.path.join(package, name))
     with open(os.path.join(package, "__init__.py"), "w") as f:
         f.write(f"__version__ = {version!r}\nfrom .native import load, library_path\nload()\n")
     return package

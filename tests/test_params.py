@@ -2,8 +2,8 @@ import mxnet as mx
 import numpy as np
 from parameterized import parameterized
 
-from mxq.graph import Graph
-from mxq.params import label_inputs, require_params, split_params
+from mxq.network.graph import Graph
+from mxq.network.params import label_inputs, require_params, split_params
 from tests import networks
 from tests.networks import graph_of
 from tests.test_graph import raised

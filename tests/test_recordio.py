@@ -5,8 +5,8 @@ import mxnet as mx
 import numpy as np
 from parameterized import parameterized
 
+from mxq.data.recordio import MAGIC, check_recordio
 from mxq.errors import ConfigError
-from mxq.recordio import MAGIC, check_recordio
 
 from .refusals import refused
 

@@ -7,9 +7,9 @@ from parameterized import parameterized
 
 import mxq
 from mxq.errors import GraphError
-from mxq.graph import Graph, Node
-from mxq.regions import REGION, decode, encode, expand_regions
-from mxq.verify import verify
+from mxq.network.graph import Graph, Node
+from mxq.network.regions import REGION, decode, encode, expand_regions
+from mxq.network.verify import verify
 
 from .networks import NETWORKS, batch, forward
 

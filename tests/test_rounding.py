@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import mxq
-from mxq import rounding
+from mxq.arithmetic import rounding
+from mxq.arithmetic.qmath import quantize_weight
+from mxq.arithmetic.rounding import round_weight
 from mxq.calib import samples
 from mxq.calib.samples import POSITIONS, Layer, Rows, Samples, example_hashes, from_bfloat16, to_bfloat16
 from mxq.calib.second_moments import MAX_WEIGHTS, SecondMoments, blocks_of, moments_of
-from mxq.qmath import quantize_weight
-from mxq.rounding import round_weight
 
 from .networks import NETWORKS
 

@@ -2,8 +2,8 @@ import mxnet as mx
 import numpy as np
 from parameterized import parameterized
 
-from mxq.graph import Graph, Node
-from mxq.shapes import infer_shapes, infer_types
+from mxq.network.graph import Graph, Node
+from mxq.network.shapes import infer_shapes, infer_types
 from tests import networks
 from tests.networks import NETWORKS, batch, fill, forward, graph_of
 from tests.test_graph import raised

@@ -3,9 +3,9 @@ import numpy as np
 from parameterized import parameterized
 
 from mxq.errors import GraphError
-from mxq.graph import Graph, Node, Value
+from mxq.network.graph import Graph, Node, Value
+from mxq.network.verify import verify
 from mxq.passes import run
-from mxq.verify import verify
 from tests.networks import NETWORKS, graph_of, plain
 from tests.test_graph import raised
 

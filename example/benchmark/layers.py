@@ -16,7 +16,7 @@ from mxnet import profiler
 
 import measure
 import mxq.profile
-from mxq.bind import unfused
+from mxq.network.bind import unfused
 
 ENVIRONMENT = {"MXNET_ENGINE_TYPE": "NaiveEngine", "MXNET_EXEC_BULK_EXEC_INFERENCE": "0"}
 RUNS, WARM_UP = 20, 5

@@ -3,7 +3,7 @@
 import os
 from typing import Callable, List, Optional
 
-from mxq.atomic import write_atomically
+from mxq.network.atomic import write_atomically
 
 
 def table(header: List[str], rows: List[List[str]]) -> str:

@@ -15,8 +15,8 @@ import mxnet as mx
 import numpy as np
 from engines import PEERS
 
-from mxq.atomic import write_atomically
-from mxq.bind import unfused
+from mxq.network.atomic import write_atomically
+from mxq.network.bind import unfused
 from tests import realdata
 
 _log = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ from engines import ENGINES, missing
 from networks import export_onnx
 
 import mxq
-from mxq.atomic import write_atomically
+from mxq.network.atomic import write_atomically
 
 _log = logging.getLogger(__name__)
 #: The engine that the others must agree with, and the one that shows that an exported network is right.

@@ -5,7 +5,7 @@ import logging
 import os
 from typing import Callable, Optional
 
-from mxq.atomic import write_atomically
+from mxq.network.atomic import write_atomically
 
 _log = logging.getLogger(__name__)
 

@@ -141,8 +141,10 @@ def main(arguments=None) -> None:
     prefix = f"{options.output or os.path.basename(model.prefix)}-quantized"
     suffix = "" if not uses_images else f"-{options.num_calib_batches}batches-{options.calib_mode}"
     symbol_path = f"{prefix}{suffix}-symbol.json"
-    mxq.atomic.write_atomically(symbol_path, lambda path: mxq.files.write_symbol(path, quantized.symbol))
-    mxq.files.save_model(prefix, None, quantized.arg_params, quantized.aux_params, epoch=options.epoch)
+    mxq.network.atomic.write_atomically(
+        symbol_path, lambda path: mxq.network.files.write_symbol(path, quantized.symbol)
+    )
+    mxq.network.files.save_model(prefix, None, quantized.arg_params, quantized.aux_params, epoch=options.epoch)
     logger.info("wrote %s and %s-%04d.params", symbol_path, prefix, options.epoch)
     if options.save_calib_table:
         if quantized.table is None:

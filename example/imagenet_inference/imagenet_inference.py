@@ -23,8 +23,8 @@ import numpy as np
 
 import models
 import mxq
-from mxq.graph import Node
-from mxq.regions import REGION, packed_params
+from mxq.network.graph import Node
+from mxq.network.regions import REGION, packed_params
 
 logger = logging.getLogger("imagenet_inference")
 WARM_UP = 5
@@ -170,7 +170,7 @@ def main(arguments=None) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         if options.benchmark:
-            symbol = mxq.files.load_symbol(models.find(options.symbol_file))
+            symbol = mxq.network.files.load_symbol(models.find(options.symbol_file))
             if options.param_file:
                 params = models.from_files(options.symbol_file, options.param_file)[2:4]
             else:

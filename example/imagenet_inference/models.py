@@ -8,7 +8,7 @@ from typing import List, NamedTuple, Optional, Tuple
 import mxnet as mx
 
 import mxq.data
-import mxq.files
+import mxq.network.files
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -105,11 +105,11 @@ def find(path: str) -> str:
 def from_files(symbol_file: str, param_file: str) -> Model:
     """The network of two files."""
     symbol_file, param_file = find(symbol_file), find(param_file)
-    arrays = mxq.files.load_params(param_file)
+    arrays = mxq.network.files.load_params(param_file)
     arg_params = {name[4:]: array for name, array in arrays.items() if name.startswith("arg:")}
     aux_params = {name[4:]: array for name, array in arrays.items() if name.startswith("aux:")}
     prefix = symbol_file[: -len("-symbol.json")] if symbol_file.endswith("-symbol.json") else symbol_file
-    return Model(prefix, mxq.files.load_symbol(symbol_file), arg_params, aux_params)
+    return Model(prefix, mxq.network.files.load_symbol(symbol_file), arg_params, aux_params)
 
 
 def from_checkpoint(model: str, epoch: int) -> Optional[Model]:

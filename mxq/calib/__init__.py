@@ -1,9 +1,9 @@
 """Calibration: data -> statistics per tensor -> thresholds -> table of ranges."""
 
+from ..data.batches import Batch, batches
 from .bins import Histogram
 from .choose import MODES, choose
 from .collect import collect
-from .data import Batch, batches
 from .statistics import Statistics, TensorStatistics
 from .table import CalibTable, graph_hash, tensor_key
 

@@ -8,7 +8,7 @@ from typing import Tuple
 
 import numpy as np
 
-from ..qmath import LEVELS
+from ..arithmetic.qmath import LEVELS
 from .bins import Histogram
 
 #: Candidate thresholds in units of the spread.

@@ -7,10 +7,10 @@ from typing import Callable, Dict, Iterable, Iterator, List, Mapping, NamedTuple
 
 import numpy as np
 
+from ..data.progress import Progress
 from ..errors import CalibrationError
-from ..graph import Graph, Value
-from ..progress import Progress
-from ..threads import thread_pool
+from ..native.threads import thread_pool
+from ..network.graph import Graph, Value
 from .samples import Layer, example_hashes
 from .statistics import NUM_BINS, Statistics
 from .watched import WatchedNetwork
@@ -45,7 +45,7 @@ def collect(
     """Statistics of values of a float graph, in one pass over the data.
 
     >>> import mxnet as mx, numpy as np
-    >>> from mxq.calib.data import batches
+    >>> from mxq.data.batches import batches
     >>> graph = Graph.from_symbol(mx.sym.Activation(mx.sym.var("data"), act_type="relu", name="relu"), {})
     >>> data = batches(np.float32([[-1, 2], [3, 4]]), ["data"])
     >>> collect(graph, {"relu": graph.outputs[0]}, data)["relu"].max
@@ -54,10 +54,10 @@ def collect(
     Args:
         graph: the float graph; it is not changed.
         keys: the values to watch, under the keys that the result has.
-        data_batches: what `mxq.calib.data.batches` returns; first axis = batch.
+        data_batches: what `mxq.data.batches.batches` returns; first axis = batch.
         layers: layers whose inputs, among the keys, are sampled.
         ctx: where the network runs, the CPU by default.
-        progress: see mxq.progress.
+        progress: see mxq.data.progress.
         num_examples: for the progress bar only.
         num_bins: histogram bins on each side of zero, a power of two.
         sub_batch: so many examples run at once, however they come in batches: a value that depends on the number, in

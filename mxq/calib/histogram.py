@@ -17,7 +17,7 @@ from typing import NamedTuple, Optional
 
 import numpy as np
 
-from ..native_loops import native_library
+from ..native.loops import native_library
 from .bins import MIN_EXPONENT, coarser, exponents
 
 #: Neighbours in memory that are counted together: a line of the cache.

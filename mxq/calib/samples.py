@@ -12,7 +12,7 @@ from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 import numpy as np
 
 from ..errors import CalibrationError
-from ..native_loops import native_library
+from ..native.loops import native_library
 
 #: Rows that can be drawn from one example, and rows that are kept.
 POSITIONS = 16

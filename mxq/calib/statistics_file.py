@@ -7,8 +7,8 @@ from typing import Dict
 
 import numpy as np
 
-from ..atomic import write_atomically
 from ..errors import CalibrationError
+from ..network.atomic import write_atomically
 from .samples import Layer
 from .statistics import Statistics, TensorStatistics
 

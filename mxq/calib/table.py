@@ -13,9 +13,9 @@ from typing import Dict, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
-from ..atomic import write_atomically
 from ..errors import CalibrationError, nearest
-from ..graph import Graph, Value, attr_text
+from ..network.atomic import write_atomically
+from ..network.graph import Graph, Value, attr_text
 
 FORMAT = "mxq-calibration-table"
 VERSION = 1
@@ -26,7 +26,7 @@ _SMALLEST = float(np.finfo(np.float32).tiny)
 def tensor_key(value: Value) -> str:
     """The name of a tensor in a table: ``node`` for output 0, ``node:index`` for the others.
 
-    >>> from mxq.graph import Node
+    >>> from mxq.network.graph import Node
     >>> tensor_key(Node("Convolution", "conv0").out()), tensor_key(Node("split", "s").out(1))
     ('conv0', 's:1')
     """

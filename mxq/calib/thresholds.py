@@ -14,8 +14,8 @@ from typing import Callable, Tuple
 
 import numpy as np
 
+from ..arithmetic.qmath import LEVELS, QMAX, QMIN, range_to_qparams
 from ..errors import ConfigError
-from ..qmath import LEVELS, QMAX, QMIN, range_to_qparams
 from .bins import Histogram
 
 Range = Tuple[float, float]

@@ -7,8 +7,8 @@ from typing import Dict, Iterable, List, Mapping, Optional
 import numpy as np
 
 from ..errors import CalibrationError, GraphError
-from ..graph import TYPE_FLAGS, Graph, Value
-from ..shapes import complete_shapes
+from ..network.graph import TYPE_FLAGS, Graph, Value
+from ..network.shapes import complete_shapes
 
 _DTYPES = {flag: name for name, flag in TYPE_FLAGS.items()}
 

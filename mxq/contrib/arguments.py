@@ -8,7 +8,7 @@ from typing import Dict, Iterable, List, Optional, Sequence, Tuple
 import mxnet as mx
 
 from ..errors import ConfigError
-from ..files import load_symbol
+from ..network.files import load_symbol
 from .fused import fuse, inner_names
 
 _log = logging.getLogger(__name__)

@@ -6,9 +6,9 @@ from typing import Dict, Tuple
 import mxnet as mx
 
 from ..errors import ConfigError
-from ..files import load_params as load_params_file
-from ..files import load_symbol
-from ..params import split_params
+from ..network.files import load_params as load_params_file
+from ..network.files import load_symbol
+from ..network.params import split_params
 
 
 def load_sym(sym, logger=None):

@@ -7,9 +7,9 @@ import mxnet as mx
 from ..api import Options
 from ..api import quantize_graph as quantize
 from ..errors import ConfigError
-from ..graph import Graph
 from ..model import QuantizedModel
-from ..params import split_params
+from ..network.graph import Graph
+from ..network.params import split_params
 from . import two_steps
 from .arguments import (
     CUSTOM,

@@ -4,9 +4,9 @@ from typing import Iterable, Mapping, Optional, Sequence
 
 import mxnet as mx
 
-from ..bind import unfused
 from ..calib import Batch, batches
 from ..errors import CalibrationError
+from ..network.bind import unfused
 from .collectors import LayerHistogramCollector, LayerOutputMinMaxCollector, callback_of
 
 

@@ -8,7 +8,7 @@ from ..calib import batches
 from ..errors import ConfigError
 from ..gluon import QuantizedBlock, make_options
 from ..model import QuantizedModel
-from ..trace import Traced, trace
+from ..network.trace import Traced, trace
 from . import two_steps
 from .arguments import (
     CUSTOM,

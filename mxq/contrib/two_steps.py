@@ -13,9 +13,9 @@ from typing import Dict, List, NamedTuple, Tuple
 from ..api import Options, Plan, convert, make_plan
 from ..calib import CalibTable, graph_hash
 from ..errors import CalibrationError, ConfigError, GraphError
-from ..graph import Graph, Value
 from ..model import QuantizedModel
-from ..params import split_params
+from ..network.graph import Graph, Value
+from ..network.params import split_params
 from ..passes.drop_noops import NOOPS
 from ..passes.folded import folded_names
 from .collectors import CalibrationCollector

@@ -4,11 +4,10 @@ import json
 import os
 from typing import List, Optional, Sequence
 
-from ..atomic import write_atomically
-from ..checks import Finding, Findings
+from ..arithmetic.noise import decibel
 from ..errors import ConfigError
-from ..noise import decibel
-from ..report import NodeReport, Report
+from ..network.atomic import write_atomically
+from ..report import Finding, Findings, NodeReport, Report
 from .result import Classes, Histogram, Layer, Measured, Output, Prediction, Tensor
 
 FORMAT = "mxq-explanation"

@@ -8,15 +8,15 @@ from typing import Dict, List, Mapping, NamedTuple, Optional
 
 import numpy as np
 
+from ..arithmetic.noise import Noise, decibel, mean_ratio
 from ..calib.statistics import Statistics
 from ..calib.table import tensor_key
-from ..graph import Graph, Node, Value
-from ..noise import Noise, decibel, mean_ratio
+from ..data.progress import Progress
+from ..network.graph import Graph, Node, Value
+from ..network.params import label_inputs
+from ..network.part import Part, Runner, by_key
 from ..ops import COMPUTE, Unit
-from ..params import label_inputs
-from ..part import Part, Runner, by_key
 from ..passes.annotate import units
-from ..progress import Progress
 from .result import Layer, Tensor
 from .tensors import TensorMeter
 

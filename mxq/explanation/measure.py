@@ -7,14 +7,14 @@ import numpy as np
 from ..calib import batches
 from ..calib.collect import SUB_BATCH
 from ..calib.table import tensor_key
+from ..data.progress import Progress
 from ..errors import ConfigError
 from ..gluon import QuantizedBlock
-from ..graph import TYPE_FLAGS, Graph
 from ..model import QuantizedModel
-from ..params import default_data_names, label_inputs, require_params
-from ..part import Runner
-from ..progress import Progress
-from ..shapes import infer_shapes
+from ..network.graph import TYPE_FLAGS, Graph
+from ..network.params import default_data_names, label_inputs, require_params
+from ..network.part import Runner
+from ..network.shapes import infer_shapes
 from .explanation import Explanation
 from .layers import LayerMeter
 from .outcome import Outcome

@@ -4,8 +4,8 @@ from typing import Dict, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 
+from ..arithmetic.noise import Noise
 from ..errors import ConfigError
-from ..noise import Noise
 from .png import picture
 from .result import Classes, Output, Prediction
 

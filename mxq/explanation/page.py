@@ -4,7 +4,7 @@ import os
 from html import escape
 from typing import List, Optional
 
-from ..checks import Finding
+from ..report import Finding
 from . import svg, text
 from .result import Layer, Prediction, Tensor
 

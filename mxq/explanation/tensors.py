@@ -4,11 +4,11 @@ from typing import Iterable, Optional, Tuple
 
 import numpy as np
 
+from ..arithmetic.noise import Noise
+from ..arithmetic.qmath import QMAX, QMIN
 from ..calib.statistics import TensorStatistics
-from ..graph import Node
-from ..noise import Noise
+from ..network.graph import Node
 from ..passes.quantize_params import in_qparams
-from ..qmath import QMAX, QMIN
 from .result import Histogram, Tensor
 
 #: Bins of a histogram that is shown; more than half of them are in use.

@@ -9,7 +9,7 @@ activation. The slopes of a PReLU are one float32 number a channel, an input of 
 
 from typing import Dict, List, NamedTuple, Optional, Tuple
 
-from ..graph import Graph, Node, Value
+from ..network.graph import Graph, Node, Value
 from .spec import sole_user
 
 ADD = ("elemwise_add", "_plus", "_Plus", "_add", "broadcast_add", "broadcast_plus")

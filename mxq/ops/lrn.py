@@ -2,7 +2,7 @@
 
 from typing import Optional
 
-from ..graph import Graph, Node
+from ..network.graph import Graph, Node
 from .spec import MERGE, OpSpec, Unit, activations, alone, register
 
 #: Attribute -> MXNet's default. Ranges are those of mxq_lrn.

@@ -2,7 +2,7 @@
 
 from typing import Dict, List, Optional
 
-from ..graph import Graph, Node
+from ..network.graph import Graph, Node
 from .fuse import ADD, grow_chain, native_activation
 from .movement import stored_axis
 from .spec import MERGE, OpSpec, Unit, activations, alone, register

@@ -2,7 +2,7 @@
 
 from typing import Optional
 
-from ..graph import TYPE_FLAGS, Graph, Node
+from ..network.graph import TYPE_FLAGS, Graph, Node
 from .spec import SELECT, OpSpec, Unit, activations, alone, register
 
 

@@ -2,7 +2,7 @@
 
 from typing import Dict, List, Optional
 
-from ..graph import Graph, Node
+from ..network.graph import Graph, Node
 from .fuse import FLATTEN, with_flatten
 from .spec import REDUCE, SELECT, OpSpec, Unit, activations, register
 from .weighted import tuple_attr

@@ -2,7 +2,7 @@
 
 from typing import Dict, Optional
 
-from ..graph import Graph, Node
+from ..network.graph import Graph, Node
 from .spec import SELECT, OpSpec, Unit, activations, alone, register
 
 

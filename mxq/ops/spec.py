@@ -6,7 +6,7 @@ Passes read it instead of asking for operator names. One file per operator famil
 from dataclasses import dataclass
 from typing import Callable, Dict, List, Optional, Tuple, Union
 
-from ..graph import Graph, Node, Value
+from ..network.graph import Graph, Node, Value
 
 #: Kinds of unit, by what int8 means for them.
 COMPUTE = "compute"  # multiplies: what int8 is for. Always worth quantizing its inputs.

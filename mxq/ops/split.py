@@ -2,7 +2,7 @@
 
 from typing import List, Optional, Tuple
 
-from ..graph import Graph, Node
+from ..network.graph import Graph, Node
 from .movement import stored_axis
 from .spec import SELECT, OpSpec, Unit, activations, alone, register
 

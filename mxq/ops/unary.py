@@ -9,7 +9,7 @@ from typing import Dict, List, Optional, Set
 
 import numpy as np
 
-from ..graph import VARIABLE, Graph, Node, Value
+from ..network.graph import VARIABLE, Graph, Node, Value
 from .spec import UNARY, OpSpec, Unit, activations, alone, register
 
 ELEMENTWISE = frozenset(

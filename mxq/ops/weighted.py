@@ -4,7 +4,7 @@ from typing import Dict, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
-from ..graph import Graph, Node, Value
+from ..network.graph import Graph, Node, Value
 from .fuse import grow_chain, read_chain, with_flatten
 from .spec import COMPUTE, OpSpec, Unit, register, sole_user
 

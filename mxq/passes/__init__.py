@@ -13,8 +13,8 @@ import logging
 from typing import Callable, List, Sequence
 
 from ..errors import CalibrationError, ConfigError, GraphError
-from ..graph import Graph
-from ..verify import verify
+from ..network.graph import Graph
+from ..network.verify import verify
 
 Pass = Callable[[Graph], Graph]
 _log = logging.getLogger(__name__)
@@ -26,7 +26,7 @@ def run(graph: Graph, passes: Sequence[Pass], *, stage: str = "float") -> Graph:
     Args:
         graph: stays as it is.
         passes: functions of a graph; give other arguments with ``functools.partial``.
-        stage: the stage the graphs are in, see :func:`mxq.verify.verify`.
+        stage: the stage the graphs are in, see :func:`mxq.network.verify.verify`.
 
     Returns:
         the graph of the last pass.

@@ -10,7 +10,7 @@ one that has an int8 form.
 
 from typing import Dict, Iterable, List, Mapping, Optional, Set, Tuple
 
-from ..graph import Graph, Node, Value
+from ..network.graph import Graph, Node, Value
 from ..ops import COMPUTE, REDUCE, SELECT, UNIT, Unit, lookup
 from ..ops.unary import UNARY_SPEC, find_cones, is_cone
 

@@ -10,8 +10,8 @@ from typing import Callable, Dict, Mapping, Optional
 
 import numpy as np
 
-from ..graph import Graph, Node, Value
-from ..shapes import infer_types
+from ..network.graph import Graph, Node, Value
+from ..network.shapes import infer_types
 
 #: Returns None if the node is a no-op, else why it stays. `dtype` is the proven dtype of its first input, or None.
 Test = Callable[[Node, Optional[str]], Optional[str]]

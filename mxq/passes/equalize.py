@@ -20,7 +20,7 @@ import numpy as np
 
 from ..calib.table import tensor_key
 from ..errors import CalibrationError
-from ..graph import Graph, Node, Value
+from ..network.graph import Graph, Node, Value
 from ..ops import COMPUTE, lookup
 from ..ops.fuse import is_relu
 from ..ops.spec import sole_user

@@ -15,7 +15,7 @@ from typing import Dict, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
-from ..graph import Graph, Node, Use, Value
+from ..network.graph import Graph, Node, Use, Value
 from .folded import record_fold
 from .linear import LINEAR
 

@@ -10,8 +10,8 @@ padding, which is the same as zeros only where the data is never negative.
 
 from typing import Callable, Dict, List, Optional, Tuple
 
-from ..attributes import attr_text
-from ..graph import Graph, Node, Value
+from ..network.attributes import attr_text
+from ..network.graph import Graph, Node, Value
 from .folded import record_fold
 from .linear import channel_axis, kernel_of
 

@@ -2,7 +2,7 @@
 
 from typing import List, Sequence
 
-from ..graph import Graph, Node
+from ..network.graph import Graph, Node
 
 #: Attribute of a node: names of the nodes folded into it, in the order of folding, separated by commas.
 FOLDED = "__mxq_folded__"

@@ -15,9 +15,9 @@ The parameters of a region become one, because Gluon looks up and checks every p
 import hashlib
 from typing import Dict, List, Set, Tuple
 
-from ..graph import Graph, Node, Value
-from ..regions import OUTPUT, PACKED_DTYPES, REGION, encode, pack
-from ..verify import PREFIX
+from ..network.graph import Graph, Node, Value
+from ..network.regions import OUTPUT, PACKED_DTYPES, REGION, encode, pack
+from ..network.verify import PREFIX
 
 Group = List[Node]
 

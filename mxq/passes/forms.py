@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Optional, Tuple
 
-from ..graph import TYPE_FLAGS, Node, Value
-from ..qmath import QParams
+from ..arithmetic.qmath import QParams
+from ..network.graph import TYPE_FLAGS, Node, Value
 
 
 @dataclass(frozen=True)

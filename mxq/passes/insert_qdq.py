@@ -16,12 +16,12 @@ concat and residual sums read the float value itself: no rounding there.
 
 from typing import Dict, List, NamedTuple, Optional, Tuple
 
+from ..arithmetic.qmath import range_to_qparams
 from ..calib.table import CalibTable, tensor_key
-from ..graph import Graph, Use, Value
+from ..network.graph import Graph, Use, Value
 from ..ops import COMPUTE, SELECT, Unit
 from ..ops.fuse import ADD
 from ..ops.unary import BINARY, ELEMENTWISE
-from ..qmath import range_to_qparams
 from .annotate import quantized_values, units
 
 Key = Tuple[int, int]

@@ -16,8 +16,8 @@ from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
-from ..attributes import attr_text
-from ..graph import Graph, Node, Use, Value
+from ..network.attributes import attr_text
+from ..network.graph import Graph, Node, Use, Value
 from ..ops.spec import sole_user
 from .fold_batchnorm import BATCHNORMS
 from .folded import record_fold

@@ -5,10 +5,10 @@ MXNet dispatches a node for every head there, and its Concat is slower than copy
 
 from typing import Dict
 
-from ..attributes import attr_text
-from ..graph import Graph, Node, Value
+from ..network.attributes import attr_text
+from ..network.graph import Graph, Node, Value
+from ..network.verify import PREFIX
 from ..ops.fuse import FLATTEN
-from ..verify import PREFIX
 
 CONCAT = ("Concat", "concat")
 

@@ -4,7 +4,7 @@ from typing import Callable, Dict, NamedTuple, Optional
 
 import numpy as np
 
-from ..graph import Node
+from ..network.graph import Node
 
 
 class Linear(NamedTuple):

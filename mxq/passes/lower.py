@@ -14,13 +14,13 @@ from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
-from ..attributes import attr_text
+from ..arithmetic.qmath import QMIN, QParams, dequantize, quantize
 from ..errors import GraphError
-from ..graph import Graph, Node, Value
+from ..network.attributes import attr_text
+from ..network.graph import Graph, Node, Value
 from ..ops import UNIT, Unit
 from ..ops.fuse import FLATTEN, read_chain
 from ..ops.unary import evaluate
-from ..qmath import QMIN, QParams, dequantize, quantize
 from .annotate import units
 from .forms import Form, integer_input, permutation, representative_range
 from .quantize_params import in_qparams

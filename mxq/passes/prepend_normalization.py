@@ -9,7 +9,7 @@ from typing import Sequence, Union
 import numpy as np
 
 from ..errors import ConfigError, GraphError, nearest
-from ..graph import TYPE_FLAGS, Graph, Value
+from ..network.graph import TYPE_FLAGS, Graph, Value
 
 Numbers = Union[float, Sequence[float]]
 INPUT_TYPES = ("uint8", "int8", "float32")

@@ -16,13 +16,13 @@ from typing import Callable, Dict, Mapping, Optional, Tuple, Union
 
 import numpy as np
 
+from ..arithmetic.qmath import INT32_MAX, LEVELS, QParams, quantize_bias, quantize_weight, range_to_qparams
+from ..arithmetic.rounding import round_weight
 from ..calib.table import tensor_key
 from ..errors import CalibrationError
-from ..graph import Graph, Node, Value
+from ..network.graph import Graph, Node, Value
 from ..ops import COMPUTE, Unit
 from ..ops.weighted import geometry_of
-from ..qmath import INT32_MAX, LEVELS, QParams, quantize_bias, quantize_weight, range_to_qparams
-from ..rounding import round_weight
 from .annotate import units
 
 

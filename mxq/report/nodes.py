@@ -4,7 +4,7 @@ import json
 from collections import Counter
 from typing import Iterator, List, NamedTuple
 
-from ..graph import Graph
+from ..network.graph import Graph
 from ..ops import UNIT
 
 INT8, FOLDED, FLOAT = "int8", "folded", "float"

@@ -9,9 +9,9 @@ from typing import Iterable, List, NamedTuple, Sequence
 
 import numpy as np
 
-from ..calib.data import Batch
-from ..noise import Noise
-from ..part import Part
+from ..arithmetic.noise import Noise
+from ..data.batches import Batch
+from ..network.part import Part
 
 Outputs = List[np.ndarray]
 

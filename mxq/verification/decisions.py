@@ -2,9 +2,9 @@
 
 from typing import List, Tuple
 
-from ..accuracy.sensitivity import last_results
 from ..calib.table import tensor_key
-from ..graph import Graph, Value
+from ..choice.sensitivity import last_results
+from ..network.graph import Graph, Value
 
 #: Operators that choose among values: their results jump.
 DECIDING = frozenset(

@@ -4,10 +4,10 @@ from typing import Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, 
 
 import numpy as np
 
-from ..calib.data import Batch
+from ..data.batches import Batch
 from ..errors import GraphError
-from ..graph import TYPE_FLAGS, Graph
-from ..shapes import infer_shapes
+from ..network.graph import TYPE_FLAGS, Graph
+from ..network.shapes import infer_shapes
 
 _DTYPES = {flag: name for name, flag in TYPE_FLAGS.items()}
 

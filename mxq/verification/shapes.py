@@ -3,9 +3,9 @@
 from typing import Mapping
 
 from ..errors import GraphError
-from ..graph import Graph
 from ..model import QuantizedModel
-from ..shapes import complete_shapes, infer_shapes
+from ..network.graph import Graph
+from ..network.shapes import complete_shapes, infer_shapes
 
 
 def shapes_follow(model: QuantizedModel, network: Graph, shapes: Mapping[str, tuple]) -> None:

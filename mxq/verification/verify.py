@@ -5,13 +5,13 @@ from typing import List, Mapping, Optional, Sequence
 
 import numpy as np
 
-from ..calib.data import Batch
 from ..calib.table import tensor_key
+from ..data.batches import Batch
+from ..data.progress import Progress
 from ..errors import GraphError
-from ..graph import Graph
 from ..model import QuantizedModel
-from ..part import Runner
-from ..progress import Progress
+from ..network.graph import Graph
+from ..network.part import Runner
 from .beside import Outputs, differences, run
 from .decisions import before_decisions, decides
 from .few import FewExamples

@@ -1,5 +1,5 @@
-// Rounds weights column by column, each corrected by the errors of those before it; mxq/rounding.py calls this and is
-// its plain meaning.
+// Rounds weights column by column, each corrected by the errors of those before it; mxq/arithmetic/rounding.py calls
+// this and is its plain meaning.
 #include <algorithm>
 #include <cmath>
 #include <cstdint>

@@ -1,4 +1,4 @@
-// How many threads the functions beside this use: mxq/threads.py.
+// How many threads the functions beside this use: mxq/native/threads.py.
 #include <omp.h>
 
 // Sets it for what the calling thread calls from now on, and returns what it was. 0: leaves it.

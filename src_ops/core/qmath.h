@@ -1,4 +1,4 @@
-// The arithmetic contract, twin of mxq/qmath.py: both give the same integers for the same input.
+// The arithmetic contract, twin of mxq/arithmetic/qmath.py: both give the same integers for the same input.
 //
 //   real = scale * (q - zero_point)
 //   q    = clamp(rint(t + zero_point)), rint to nearest even, t the value in units of the scale, all in float32

@@ -347,7 +347,7 @@ def test_evaluation_on_calibration_data_is_warned_about():
     messages = []
     handler = logging.Handler()
     handler.emit = lambda record: messages.append(record.getMessage())
-    logger = logging.getLogger("mxq.accuracy.controller")
+    logger = logging.getLogger("mxq.choice.controller")
     logger.addHandler(handler)
     try:
         control = quantize(eval_data=None, metric="top1", max_drop=10, num_calib_examples=30).accuracy

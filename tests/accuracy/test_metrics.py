@@ -6,7 +6,7 @@ from parameterized import parameterized
 
 import mxq
 from mxq.accuracy import BUILT_IN, Detection, as_metric
-from mxq.calib.data import Batch
+from mxq.data.batches import Batch
 
 from ..refusals import refused
 

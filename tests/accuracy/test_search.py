@@ -5,7 +5,7 @@ import math
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mxq.accuracy.search import Found, budget, smallest
+from mxq.choice.search import Found, budget, smallest
 
 
 class Question:

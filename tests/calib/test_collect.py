@@ -8,7 +8,7 @@ from parameterized import parameterized
 from mxq.calib import batches, choose, collect, tensor_key
 from mxq.calib.collect import SUB_BATCH
 from mxq.errors import CalibrationError, ConfigError
-from mxq.graph import Graph
+from mxq.network.graph import Graph
 from tests import realdata
 
 RNG = np.random.RandomState(0)

@@ -5,7 +5,7 @@ import numpy as np
 from parameterized import parameterized
 
 from mxq.calib import batches
-from mxq.calib.data import first_examples
+from mxq.data.batches import first_examples
 from mxq.errors import CalibrationError, ConfigError
 
 X = np.arange(7 * 3 * 4, dtype=np.float32).reshape(7, 3, 4)
@@ -160,7 +160,7 @@ def test_fewer_examples_than_asked_for_are_reported():
     records = []
     handler = logging.Handler()
     handler.emit = lambda record: records.append(record.getMessage())
-    logger = logging.getLogger("mxq.calib.data")
+    logger = logging.getLogger("mxq.data.batches")
     logger.addHandler(handler)
     try:
         joined(X, num_examples=9)

@@ -10,7 +10,7 @@ from parameterized import parameterized
 
 from mxq.calib import CalibTable, graph_hash, tensor_key
 from mxq.errors import CalibrationError, ConfigError
-from mxq.graph import Graph
+from mxq.network.graph import Graph
 
 from ..refusals import refused
 

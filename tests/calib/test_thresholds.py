@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from parameterized import parameterized
 
-from mxq import qmath
+from mxq.arithmetic import qmath
 from mxq.calib import TensorStatistics, thresholds
 from mxq.calib.thresholds import entropy, expected_error, minmax, mse, percentile
 from mxq.errors import ConfigError

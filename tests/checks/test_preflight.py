@@ -9,8 +9,8 @@ from parameterized import parameterized
 
 import mxq
 from mxq.calib.statistics import TensorStatistics
-from mxq.checks.activations import percentile
-from mxq.checks.finding import Finding, Findings
+from mxq.report.activations import percentile
+from mxq.report.finding import Finding, Findings
 from tests import realdata
 from tests.networks import NETWORKS, batch, bn, conv, fill, head, relu
 from tests.refusals import refused

@@ -5,7 +5,7 @@ import numpy as np
 from parameterized import parameterized
 
 import mxq
-from mxq.bind import unfused
+from mxq.network.bind import unfused
 from tests import realdata
 from tests.networks import bn, conv, head, relu
 
@@ -140,8 +140,8 @@ def test_real_networks_fed_rightly_and_wrongly():
     }
     pixels = np.stack([image for image, _ in realdata.pixels("mobilenet0.75", "val", 64)]).astype(np.float32)
     network = realdata.load("mobilenet0.75")
-    graph = mxq.graph.Graph.from_symbol(*network)
-    from mxq.checks.preprocessing import preprocessing
+    graph = mxq.network.graph.Graph.from_symbol(*network)
+    from mxq.report.preprocessing import preprocessing
 
     assert not preprocessing(graph, "data", pixels / 127.5 - 1, at_once=16)
     for advice, prepare in wrong.items():

@@ -10,9 +10,9 @@ import numpy as np
 from parameterized import parameterized
 
 import mxq
+from mxq.arithmetic.qmath import QMAX
 from mxq.contrib import quantization
 from mxq.contrib.quantization import quantize_model, quantize_model_mkldnn, quantize_model_onednn
-from mxq.qmath import QMAX
 
 from ..blocks import images, sqnr
 from ..networks import NETWORKS, batch, fill, forward

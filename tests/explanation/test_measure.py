@@ -6,7 +6,7 @@ from parameterized import parameterized
 
 import mxq
 from mxq.calib.table import tensor_key
-from mxq.graph import Graph
+from mxq.network.graph import Graph
 from mxq.ops import COMPUTE
 from mxq.passes.annotate import units
 from tests.explanation.models import quantized

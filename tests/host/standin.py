@@ -104,7 +104,7 @@ def install(library_path: str, make_device: Callable[[], Any]) -> abi.Library:
     with open(os.path.join(REPO, "mxq", "__init__.py")) as f:
         package.__version__ = next(line.split('"')[1] for line in f if line.startswith("__version__"))
     sys.modules["mxq"] = package
-    from mxq import native
+    from mxq.native import library as native
 
     native._open(library_path)  # finds what the library needs, and says what is missing
     library = abi.Library(library_path)

@@ -11,7 +11,7 @@ import unittest
 
 from parameterized import parameterized
 
-from mxq import native
+from mxq.native import library as native
 
 from . import abi, standin
 

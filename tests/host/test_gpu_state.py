@@ -8,7 +8,7 @@ import unittest
 import mxnet as mx
 import numpy as np
 
-from mxq import native
+from mxq.native import library as native
 
 from ..ops.test_packed_weights import CONV, conv_inputs, expected
 from . import abi

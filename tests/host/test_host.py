@@ -7,7 +7,7 @@ import sys
 import numpy as np
 
 import mxq
-from mxq import native
+from mxq.native import library as native
 
 from ..reference.quantize_v2 import quantize_v2
 from . import abi, devices, standin

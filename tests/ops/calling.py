@@ -9,8 +9,8 @@ import numpy as np
 from hypothesis import strategies as st
 
 import mxq
-from mxq import native
-from mxq.native_loops import native_library
+from mxq.native import library as native
+from mxq.native.loops import native_library
 
 LIMITS = {"int8": (-128, 127), "uint8": (0, 255)}
 

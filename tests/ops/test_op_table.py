@@ -2,9 +2,9 @@
 
 import os
 
-from mxq import native
+from mxq.cli.support import support_table
+from mxq.native import library as native
 from mxq.ops import TABLE
-from mxq.support import support_table
 
 #: Operators that passes insert by themselves: no MXNet operator becomes one.
 INSERTED = {"mxq_quantize_v2", "mxq_dequantize", "mxq_requantize", "mxq_region"}

@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from parameterized import parameterized
 
-from mxq.qmath import range_to_qparams
+from mxq.arithmetic.qmath import range_to_qparams
 
 from ..reference.quantize_v2 import quantize_v2
 from .calling import call, channels_last, check_all, error_of, integers, nd, shapes

@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from parameterized import parameterized
 
-from mxq import native, profile
-from mxq.graph import VARIABLE, Graph, Node
-from mxq.regions import encode, pack
+from mxq import profile
+from mxq.native import library as native
+from mxq.network.graph import VARIABLE, Graph, Node
+from mxq.network.regions import encode, pack
 
 from .calling import call, check_all, error_of, integers, nd, threads
 

@@ -4,7 +4,7 @@ import mxnet as mx
 import numpy as np
 from parameterized import parameterized
 
-from mxq.graph import Graph
+from mxq.network.graph import Graph
 from mxq.ops import UNIT
 from mxq.passes.annotate import annotate, quantized_values, units
 

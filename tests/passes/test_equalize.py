@@ -6,12 +6,12 @@ from parameterized import parameterized
 
 from mxq.calib.table import tensor_key
 from mxq.errors import CalibrationError
-from mxq.graph import Graph
+from mxq.network.graph import Graph
+from mxq.network.shapes import infer_shapes
 from mxq.passes import run
 from mxq.passes.drop_noops import drop_noops
 from mxq.passes.equalize import LARGEST_GAIN, STRENGTH, channel_factors, equalize
 from mxq.passes.fold_batchnorm import fold_batchnorm
-from mxq.shapes import infer_shapes
 
 from ..networks import NETWORKS, batch, fill, forward, graph_of
 from ..refusals import refused

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from parameterized import parameterized
 
-from mxq.graph import Graph
+from mxq.network.graph import Graph
 from mxq.passes import run
 from mxq.passes.fold_pad import fold_pad
 from mxq.passes.folded import folded_names

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from parameterized import parameterized
 
 import mxq
-from mxq.graph import VARIABLE, Graph, Node
+from mxq.network.graph import VARIABLE, Graph, Node
+from mxq.network.regions import expand_regions
 from mxq.passes import run
 from mxq.passes.form_regions import form_regions, regions
-from mxq.regions import expand_regions
 
 from ..networks import NETWORKS, batch, fill, forward
 

@@ -5,7 +5,7 @@ import numpy as np
 from parameterized import parameterized
 
 import mxq
-from mxq.graph import Graph
+from mxq.network.graph import Graph
 from mxq.passes import run
 from mxq.passes.drop_noops import drop_noops
 from mxq.passes.fold_batchnorm import fold_batchnorm

@@ -2,7 +2,7 @@ import mxnet as mx
 import numpy as np
 
 import mxq
-from mxq.graph import Graph
+from mxq.network.graph import Graph
 from mxq.passes import run
 from mxq.passes.join_floats import join_floats
 from tests.networks import batch, fill, forward

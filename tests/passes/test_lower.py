@@ -5,8 +5,8 @@ import numpy as np
 from parameterized import parameterized
 
 import mxq
+from mxq.arithmetic.qmath import QParams, range_to_qparams
 from mxq.passes.forms import permutation, representative_range
-from mxq.qmath import QParams, range_to_qparams
 
 from ..networks import NETWORKS, batch, conv, fill, forward
 

@@ -3,7 +3,7 @@ import numpy as np
 from parameterized import parameterized
 
 from mxq.errors import ConfigError, GraphError
-from mxq.graph import Graph
+from mxq.network.graph import Graph
 from mxq.passes import run
 from mxq.passes.prepend_normalization import prepend_normalization
 from tests import networks, realdata

@@ -4,14 +4,14 @@ import mxnet as mx
 import numpy as np
 from parameterized import parameterized
 
+from mxq.arithmetic.qmath import INT32_MAX, range_to_qparams
 from mxq.calib.table import CalibTable, tensor_key
 from mxq.errors import CalibrationError
-from mxq.graph import Graph
+from mxq.network.graph import Graph
+from mxq.network.shapes import infer_shapes
 from mxq.passes.annotate import annotate, quantized_values
 from mxq.passes.insert_qdq import insert_qdq
 from mxq.passes.quantize_params import quantize_params
-from mxq.qmath import INT32_MAX, range_to_qparams
-from mxq.shapes import infer_shapes
 
 from ..networks import fill, forward
 from ..refusals import refused

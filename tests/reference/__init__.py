@@ -1,1 +1,1 @@
-"""What each operator means, in numpy on top of mxq.qmath."""
+"""What each operator means, in numpy on top of mxq.arithmetic.qmath."""

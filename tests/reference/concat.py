@@ -4,7 +4,7 @@ from typing import Any, Dict, Sequence
 
 import numpy as np
 
-from mxq.qmath import multiplier, round_clamp
+from mxq.arithmetic.qmath import multiplier, round_clamp
 
 
 def concat(inputs: Sequence[np.ndarray], attrs: Dict[str, Any]) -> np.ndarray:

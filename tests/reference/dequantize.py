@@ -4,8 +4,8 @@ from typing import Any, Dict, Sequence
 
 import numpy as np
 
-from mxq.qmath import QParams, dequantize_fine, range_to_qparams
-from mxq.qmath import dequantize as to_float
+from mxq.arithmetic.qmath import QParams, dequantize_fine, range_to_qparams
+from mxq.arithmetic.qmath import dequantize as to_float
 
 
 def dequantize(inputs: Sequence[np.ndarray], attrs: Dict[str, Any]) -> np.ndarray:

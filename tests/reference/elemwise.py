@@ -4,7 +4,7 @@ from typing import Any, Dict
 
 import numpy as np
 
-from mxq.qmath import multiplier, round_clamp
+from mxq.arithmetic.qmath import multiplier, round_clamp
 
 
 def activate(t: np.ndarray, attrs: Dict[str, Any], out_scale: np.float32) -> np.ndarray:

@@ -4,7 +4,7 @@ from typing import Any, Dict
 
 import numpy as np
 
-from mxq.qmath import multiplier, round_clamp
+from mxq.arithmetic.qmath import multiplier, round_clamp
 
 #: Coefficients from the highest power down.
 THREE_QUARTERS = np.float32(

@@ -7,7 +7,7 @@ from typing import Any, Dict, Optional
 
 import numpy as np
 
-from mxq import qmath
+from mxq.arithmetic import qmath
 
 
 def fma(a: np.ndarray, b: np.float32, c: np.ndarray) -> np.ndarray:

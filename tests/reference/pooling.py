@@ -4,7 +4,7 @@ from typing import Any, Dict, List, Tuple
 
 import numpy as np
 
-from mxq.qmath import QMIN, multiplier, round_clamp
+from mxq.arithmetic.qmath import QMIN, multiplier, round_clamp
 
 
 def _axis(size: int, attrs: Dict[str, Any], i: int) -> List[Tuple[int, int, int]]:

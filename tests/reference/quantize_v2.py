@@ -4,7 +4,7 @@ from typing import Any, Dict, List
 
 import numpy as np
 
-from mxq.qmath import QParams, dequantize, multiplier, quantize, quantize_fine, range_to_qparams, round_clamp
+from mxq.arithmetic.qmath import QParams, dequantize, multiplier, quantize, quantize_fine, range_to_qparams, round_clamp
 
 
 def quantize_v2(data: np.ndarray, attrs: Dict[str, Any]) -> List[np.ndarray]:

@@ -4,7 +4,7 @@ from typing import Any, Dict, List, Sequence
 
 import numpy as np
 
-from mxq.qmath import multiplier, range_to_qparams, round_clamp
+from mxq.arithmetic.qmath import multiplier, range_to_qparams, round_clamp
 
 from .quantize_v2 import quantize_v2
 

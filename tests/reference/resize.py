@@ -4,7 +4,7 @@ from typing import Any, Dict, NamedTuple
 
 import numpy as np
 
-from mxq.qmath import round_clamp
+from mxq.arithmetic.qmath import round_clamp
 
 
 class Taps(NamedTuple):

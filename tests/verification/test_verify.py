@@ -7,11 +7,11 @@ import numpy as np
 from parameterized import parameterized
 
 import mxq
+from mxq.arithmetic.noise import Noise
 from mxq.calib import CalibTable
-from mxq.calib.data import Batch
+from mxq.data.batches import Batch
 from mxq.errors import GraphError
-from mxq.graph import Graph
-from mxq.noise import Noise
+from mxq.network.graph import Graph
 from mxq.verification import FewExamples
 from mxq.verification.shapes import shapes_follow
 

@@ -1,0 +1,5 @@
+"""The command line: ``mxq`` and ``python -m mxq``."""
+
+from .main import main
+
+__all__ = ["main"]

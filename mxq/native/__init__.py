@@ -1,0 +1,11 @@
+"""The native library from Python: where it is, what it can do, its loops and its threads.
+
+>>> import mxq.native
+>>> mxq.native.load()
+>>> mxq.native.info()["ops"]["mxq_quantize_v2"]
+['avx', 'ref']
+"""
+
+from .library import info, library_path, load
+
+__all__ = ["info", "library_path", "load"]

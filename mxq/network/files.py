@@ -1,0 +1,160 @@
+"""Symbol and parameter files: loading that explains what is wrong, saving that leaves no half-written file."""
+
+import difflib
+import json
+import logging
+import os
+import re
+from typing import Dict, Iterator, Mapping, Tuple
+
+from ..errors import ConfigError, GraphError, nearest
+from .atomic import write_together
+from .params_format import what_is_broken, write_params
+
+_log = logging.getLogger(__name__)
+
+
+def load_symbol(path: str):
+    """Reads ``NAME-symbol.json``, also of old MXNet versions.
+
+    Returns:
+        an mx.sym.Symbol.
+
+    Raises:
+        GraphError: no such file, no JSON, no symbol, or an operator that MXNet does not know (named).
+    """
+    import mxnet as mx
+
+    text = _read(path, "symbol").decode("utf-8", errors="replace")
+    try:
+        raw = json.loads(text)
+    except ValueError as error:
+        raise GraphError(
+            f"symbol file {path!r} is no JSON ({error}); is it cut off, or another kind of file?"
+        ) from error
+    nodes = raw.get("nodes") if isinstance(raw, dict) else None
+    lacking = [key for key in ("nodes", "arg_nodes", "heads") if not isinstance(raw, dict) or key not in raw]
+    if lacking or not isinstance(nodes, list) or not nodes:
+        raise GraphError(
+            f"symbol file {path!r} holds no MXNet symbol: {', '.join(lacking) or 'nodes'} missing or empty"
+        )
+    _check_operators(path, nodes)
+    try:
+        return mx.sym.load_json(text)
+    except Exception as error:  # MXNetError, or a KeyError-like one from inside: the cause is the file
+        raise GraphError(f"symbol file {path!r} does not load: {_last_line(error)}") from error
+
+
+def load_params(path: str) -> Dict[str, object]:
+    """Reads a ``.params`` file.
+
+    Returns:
+        name -> NDArray; names as in the file, usually ``arg:x`` and ``aux:x`` (see mxq.network.params.split_params).
+
+    Raises:
+        GraphError: no such file, a file that is cut off or no parameter file (says where), or arrays without names.
+    """
+    import mxnet as mx
+
+    size = len(_read(path, "parameter", limit=64))
+    if not size:
+        raise GraphError(f"parameter file {path!r} is empty; save it again")
+    broken = what_is_broken(path)
+    if broken:
+        raise GraphError(
+            f"parameter file {path!r} ({os.path.getsize(path)} bytes) is cut off or not a file of mx.nd.save: {broken}"
+        )
+    try:
+        loaded = mx.nd.load(path)
+    except Exception as error:  # MXNetError, UnicodeDecodeError in names, MemoryError for a broken size
+        raise GraphError(
+            f"parameter file {path!r} ({os.path.getsize(path)} bytes) does not load; it is cut off or not a file of "
+            f"mx.nd.save: {_last_line(error)}"
+        ) from error
+    if not isinstance(loaded, dict):
+        raise GraphError(f"parameter file {path!r} holds {len(loaded)} arrays without names; save a dict")
+    return loaded
+
+
+def save_model(prefix: str, sym, arg_params: Mapping, aux_params: Mapping = None, *, epoch: int = 0) -> Tuple[str, str]:
+    """Writes ``PREFIX-symbol.json`` and ``PREFIX-0000.params`` as ``mx.model.save_checkpoint`` names them.
+
+    Both files are written beside their places, flushed to disk and then moved: killed at any moment, or on a full disk,
+    a save leaves the old files or the new ones, never a part of one.
+
+    Args:
+        prefix: path without the ending; the folder must exist.
+        sym: a Symbol, or None to write parameters only.
+        arg_params: name -> NDArray.
+        aux_params: name -> NDArray.
+        epoch: the number in the parameter file's name.
+
+    Returns:
+        (symbol path, parameter path).
+
+    Raises:
+        GraphError: the folder does not exist.
+        ConfigError: no such epoch.
+        OSError: the disk is full or the folder is not writable; the files are as they were.
+    """
+    if isinstance(epoch, bool) or not isinstance(epoch, int) or epoch < 0:
+        raise ConfigError(f"epoch={epoch!r}: accepted is an integer from 0")
+    folder = os.path.dirname(os.path.abspath(prefix))
+    if not os.path.isdir(folder):
+        raise GraphError(f"cannot save {prefix!r}: folder {folder!r} does not exist; create it first")
+    arrays = {f"arg:{name}": array for name, array in arg_params.items()}
+    arrays.update((f"aux:{name}", array) for name, array in (aux_params or {}).items())
+    symbol_path, params_path = f"{prefix}-symbol.json", f"{prefix}-{epoch:04d}.params"
+    files = [(params_path, lambda path: write_params(path, arrays))]
+    if sym is not None:
+        files.append((symbol_path, lambda path: write_symbol(path, sym)))
+    write_together(files)
+    _log.info("saved %s and %s", symbol_path, params_path)
+    return symbol_path, params_path
+
+
+def write_symbol(path: str, sym) -> None:
+    """Writes the file of ``Symbol.save``, which does not say where the disk is full: this raises OSError."""
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(sym.tojson())
+
+
+def _read(path: str, what: str, limit: int = -1) -> bytes:
+    path = os.fspath(path)
+    try:
+        with open(path, "rb") as file:
+            return file.read(limit)
+    except OSError as error:
+        folder, name = os.path.split(os.path.abspath(path))
+        close = difflib.get_close_matches(name, os.listdir(folder)) if os.path.isdir(folder) else []
+        hint = f"; in that folder: {', '.join(close)}" if close else ""
+        raise GraphError(f"cannot read {what} file {path!r}: {error.strerror or error}{hint}") from error
+
+
+def _operators(nodes: list) -> Iterator[Tuple[str, str]]:
+    """(operator, node name) of every node, those of control-flow subgraphs too."""
+    for node in nodes:
+        if not isinstance(node, dict) or not isinstance(node.get("op"), str):
+            continue  # MXNet's own message says more
+        yield node["op"], str(node.get("name"))
+        for subgraph in node.get("subgraphs") or ():
+            yield from _operators(subgraph.get("nodes", []) if isinstance(subgraph, dict) else [])
+
+
+def _check_operators(path: str, nodes: list) -> None:
+    import mxnet as mx
+
+    known = set(mx.operator.get_all_registered_operators()) | {"null"}
+    for op, name in _operators(nodes):
+        if op in known:
+            continue
+        if op.startswith("mxq_"):
+            advice = "import mxq registers it; if that was done, `python -m mxq info` says which library is missing"
+        else:
+            advice = f"load the library that registers it with mx.library.load{nearest(op, known)}"
+        raise GraphError(f"symbol file {path!r}: operator {op!r} of node {name!r} is not registered; {advice}")
+
+
+def _last_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return re.sub(r"^MXNetError:\s*", "", lines[-1]) if lines else type(error).__name__

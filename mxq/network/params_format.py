@@ -1,0 +1,125 @@
+"""The layout of MXNet's ``.params`` files, as far as needed to write one and to see that one is whole.
+
+``mx.nd.save`` does not notice that the disk has no room for the last block.
+A size in a broken file can ask MXNet 1.9.1 for gigabytes, which takes a minute or the machine; here each size is
+compared with what the file still holds. Format: ``NDArray::Save`` in MXNet's src/ndarray/ndarray.cc.
+"""
+
+import os
+import struct
+from typing import BinaryIO, Mapping, Optional
+
+import numpy as np
+
+from ..errors import GraphError
+
+_LIST_MAGIC = 0x112
+_ARRAY_MAGICS = (
+    0xF993FAC9,
+    0xF993FACA,
+)  # versions 2 (MXNet 1.x) and 3 (with numpy shapes); older ones are not read here
+_DENSE = 0
+_CPU = (1, 0)
+_ITEM_SIZE = {0: 4, 1: 8, 2: 2, 3: 1, 4: 4, 5: 1, 6: 8, 7: 1, 8: 2, 12: 2}  # by MXNet's number of the dtype
+_NUMBERS = {name: i for i, name in enumerate("float32 float64 float16 uint8 int32 int8 int64 bool".split())}
+_MAX_RANK = 64
+
+
+def write_params(path: str, arrays: Mapping[str, object]) -> None:
+    """Writes the file of ``mx.nd.save``, byte for byte.
+
+    Args:
+        path: a file to write or to replace.
+        arrays: name -> NDArray.
+
+    Raises:
+        GraphError: something that is no NDArray.
+        OSError: not everything could be written.
+    """
+    with open(path, "wb") as file:
+        file.write(struct.pack("<QQQ", _LIST_MAGIC, 0, len(arrays)))
+        for name, array in arrays.items():
+            _write_array(file, name, array)
+        file.write(struct.pack("<Q", len(arrays)))
+        for name in arrays:
+            text = name.encode()
+            file.write(struct.pack("<Q", len(text)) + text)
+
+
+def _write_array(file: BinaryIO, name: str, array) -> None:
+    import mxnet as mx
+
+    if not isinstance(array, mx.nd.NDArray):
+        raise GraphError(f"cannot save parameter {name!r}: it is a {type(array).__name__}; give an NDArray")
+    number = _NUMBERS.get(np.dtype(array.dtype).name)
+    if array.stype != "default" or number is None or not array.size or not array.ndim:
+        file.write(array.__getstate__()["handle"])  # as MXNet stores it, in memory
+        return
+    shape = array.shape
+    file.write(struct.pack("<Iii", _ARRAY_MAGICS[0], _DENSE, len(shape)))
+    file.write(struct.pack(f"<{len(shape)}qiii", *shape, *_CPU, number))
+    file.write(np.ascontiguousarray(array.asnumpy()).reshape(-1).view(np.uint8))
+
+
+class _Broken(Exception):
+    pass
+
+
+def what_is_broken(path: str) -> Optional[str]:
+    """Returns what does not fit in a parameter file, or None: it is whole, or of a kind that only MXNet can judge.
+
+    Args:
+        path: an existing file.
+    """
+    with open(path, "rb") as file:
+        try:
+            _walk(file, os.path.getsize(path))
+        except _Broken as broken:
+            return str(broken)
+        except NotImplementedError:
+            return None
+    return None
+
+
+def _walk(file: BinaryIO, size: int) -> None:
+    magic, _, count = _take(file, "<QQQ", "the header")
+    if magic != _LIST_MAGIC:
+        raise _Broken("it does not begin as a parameter file")
+    for i in range(count):
+        where = f"array {i + 1} of {count}"
+        magic, storage = _take(file, "<Ii", where)
+        if magic not in _ARRAY_MAGICS or storage != _DENSE:
+            raise NotImplementedError
+        (rank,) = _take(file, "<i", where)
+        if rank in (-1, 0):
+            raise NotImplementedError  # an array without a value, or a numpy scalar
+        if not 0 < rank <= _MAX_RANK:
+            raise _Broken(f"{where} has rank {rank}")
+        shape = _take(file, f"<{rank}q", where)
+        _, _, flag = _take(file, "<iii", where)
+        if flag not in _ITEM_SIZE:
+            raise _Broken(f"{where} has the unknown dtype {flag}")
+        length = _ITEM_SIZE[flag]
+        for dimension in shape:
+            if dimension < 0:
+                raise _Broken(f"{where} has shape {shape}")
+            length *= dimension
+        _skip(file, length, size, f"{where} of shape {shape}")
+    (names,) = _take(file, "<Q", "the names")
+    for i in range(names):
+        (length,) = _take(file, "<Q", f"name {i + 1} of {names}")
+        _skip(file, length, size, f"name {i + 1} of {names}")
+
+
+def _take(file: BinaryIO, layout: str, what: str) -> tuple:
+    data = file.read(struct.calcsize(layout))
+    if len(data) < struct.calcsize(layout):
+        raise _Broken(f"it ends within {what}")
+    return struct.unpack(layout, data)
+
+
+def _skip(file: BinaryIO, length: int, size: int, what: str) -> None:
+    left = size - file.tell()
+    if length > left:
+        raise _Broken(f"{what} takes {length} bytes, but only {left} follow")
+    file.seek(length, os.SEEK_CUR)

@@ -1,0 +1,139 @@
+"""Shapes and dtypes of every value of a graph, from MXNet's own inference."""
+
+import json
+import warnings
+from typing import Dict, List, Mapping, Sequence, Tuple
+
+import numpy as np
+
+from ..errors import GraphError, nearest
+from .graph import TYPE_FLAGS, Graph
+
+Key = Tuple[str, int]
+#: Operators whose output dtype is their attribute `dtype`.
+CASTS = ("Cast", "cast", "amp_cast")
+
+
+def infer_shapes(graph: Graph, data_shapes: Mapping[str, Sequence[int]]) -> Dict[Key, Tuple[int, ...]]:
+    """Shapes of all values that follow from the shapes of the data.
+
+    >>> infer_shapes(graph, {"data": (1, 3, 224, 224)})["fc1", 0]  # doctest: +SKIP
+    (1, 1000)
+
+    Args:
+        graph: any stage; parameters give their own shapes.
+        data_shapes: input name -> shape. Labels need none.
+
+    Returns:
+        ``(node name, output index) -> shape``, variables included. A value whose shape does not follow is missing.
+
+    Raises:
+        GraphError: a name is no input; a shape does not fit (names the operator); or an input that an extension
+            operator depends on has no shape.
+    """
+    from mxnet.base import MXNetError
+
+    _check_names(graph, data_shapes, "shape")
+    shapes = {name: tuple(int(n) for n in shape) for name, shape in data_shapes.items()}
+    _guard_extensions(graph, shapes)
+    known = dict(shapes)
+    known.update((name, graph.params[name].shape) for name in graph.aux if name in graph.params)
+    internals, keys = _internals(graph)
+    variables = set(internals.list_arguments()) | set(internals.list_auxiliary_states())
+    try:
+        found = internals.infer_shape_partial(**{k: v for k, v in known.items() if k in variables})[1] or []
+    except MXNetError as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        text = next((line for line in lines if "Error in operator" in line), lines[-1] if lines else "unknown error")
+        absent = [node.name for node in graph.inputs if node.name not in shapes]
+        hint = f"; no shape was given for {', '.join(absent)}" if absent else ""
+        raise GraphError(f"the shapes of the network do not fit together, given {shapes}: {text}{hint}") from error
+    return {k: tuple(shape) for k, shape in zip(keys, found) if shape and all(n is not None and n > 0 for n in shape)}
+
+
+def complete_shapes(symbol, shapes: Mapping[str, Sequence[int]]) -> Tuple[Dict[str, tuple], List[tuple]]:
+    """Shapes of all arguments of an MXNet symbol by name, and of all its outputs.
+
+    >>> import mxnet as mx
+    >>> complete_shapes(mx.sym.FullyConnected(mx.sym.var("x"), num_hidden=2, name="fc"), {"x": (1, 3)})
+    ({'x': (1, 3), 'fc_weight': (2, 3), 'fc_bias': (2,)}, [(1, 2)])
+
+    Raises:
+        GraphError: the shapes do not fit, or not all follow; the text is the reason alone.
+    """
+    from mxnet.base import MXNetError
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # what is missing becomes an error
+            arguments, outputs, _ = symbol.infer_shape(**shapes)
+    except (MXNetError, ValueError) as error:
+        raise GraphError((str(error).strip().splitlines() or [type(error).__name__])[-1]) from error
+    if arguments is None:
+        raise GraphError("the shapes of all its tensors cannot be inferred")
+    return dict(zip(symbol.list_arguments(), arguments)), outputs
+
+
+def infer_types(graph: Graph, data_types: Mapping[str, object]) -> Dict[Key, np.dtype]:
+    """Dtypes of values that follow from the dtypes of the data and the parameters.
+
+    Args:
+        graph: a graph without extension operators.
+        data_types: input name -> dtype; may be empty.
+
+    Returns:
+        ``(node name, output index) -> numpy dtype``; a value whose dtype does not follow is missing. MXNet's inference
+        stops at the first operator whose input type is open: then only parameters, casts and the data are known.
+
+    Raises:
+        GraphError: a name is no input.
+    """
+    from mxnet.base import MXNetError
+
+    _check_names(graph, data_types, "dtype")
+    found: Dict[Key, np.dtype] = {(name, 0): array.dtype for name, array in graph.params.items()}
+    found.update(((name, 0), np.dtype(dtype)) for name, dtype in data_types.items())
+    for node in graph.nodes:
+        if node.op in CASTS and node.get("dtype") in TYPE_FLAGS:
+            found[node.name, 0] = np.dtype(node.get("dtype"))
+    internals, keys = _internals(graph)
+    variables = set(internals.list_arguments())
+    known = {name: np.dtype(dtype).type for name, dtype in data_types.items() if name in variables}
+    try:
+        inferred = internals.infer_type_partial(**known)[1] or []
+    except MXNetError:  # an open type, or types that contradict each other: binding tells
+        inferred = []
+    found.update((key, np.dtype(dtype)) for key, dtype in zip(keys, inferred) if dtype is not None)
+    return found
+
+
+def _internals(graph: Graph):
+    """The group of all values, and the key of each."""
+    internals = graph.symbol().get_internals()
+    raw = json.loads(internals.tojson())
+    keys: List[Key] = [(raw["nodes"][head[0]]["name"], head[1]) for head in raw["heads"]]
+    return internals, keys
+
+
+def _check_names(graph: Graph, given: Mapping[str, object], what: str) -> None:
+    names = [node.name for node in graph.nodes if node.is_variable and node.name not in graph.params]
+    for name in given:
+        if name not in names:
+            raise GraphError(
+                f"a {what} is given for {name!r}, which is no input of the network{nearest(name, names)}; "
+                f"inputs: {', '.join(names) or 'none'}"
+            )
+
+
+def _guard_extensions(graph: Graph, shapes: Mapping[str, Sequence[int]]) -> None:
+    """MXNet 1.9.1 writes past a buffer when an extension operator meets an input of unknown shape: refuse before."""
+    stack = [node for node in graph.nodes if node.op.startswith("mxq_")]
+    seen = set()
+    while stack:
+        node = stack.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        stack.extend(value.node for value in node.inputs)
+        if node.is_variable and node.name not in graph.params and node.name not in shapes:
+            raise GraphError(f"int8 operators depend on input {node.name!r}: give its shape")
