@@ -7,10 +7,9 @@
 Importing it registers the int8 operators with MXNet, so that saved int8 networks load and run.
 """
 
-__version__ = "0.1.0"
-
 from .native import library_path
 from .native import load as _load
+from .version import __version__  # noqa: F401
 
 _load()
 

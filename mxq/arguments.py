@@ -9,7 +9,19 @@ from .calib.table import CalibTable
 from .errors import ConfigError, GraphError, nearest
 from .network.graph import Graph
 from .network.params import WEIGHTED_LAYERS
+from .options import Options
+from .passes.insert_qdq import FINE_STEPS
 
+#: Accepted values by argument.
+CHOICES = {
+    "quantized_dtype": ("auto", "int8", "uint8"),
+    "quantize_mode": ("smart", "full"),
+    "quantize_granularity": ("channel-wise", "tensor-wise"),
+    "weight_rounding": ("adaptive", "nearest"),
+    "activation_bits": tuple(FINE_STEPS),
+    "input_dtype": ("float32", "int8", "uint8"),
+    "verify": (True, False, "warn"),
+}
 #: Operators whose granularity can be chosen.
 GRANULAR = ("Convolution", "FullyConnected")
 
@@ -31,17 +43,19 @@ def check_symbol(sym) -> None:
         raise GraphError(f"sym is {kind}: give an mx.sym.Symbol or the path of its JSON file{block}")
 
 
-def check_options(options) -> None:
-    """Checks every option whose accepted values are no short list and do not depend on the network.
-
-    Args:
-        options: mxq.api.Options.
-    """
+def check_options(options: Options) -> None:
+    """Checks every option as far as that does not depend on the network."""
     for name, check in _CHECKS.items():
         check(name, getattr(options, name))
+    for name, accepted in CHOICES.items():
+        given = getattr(options, name)
+        by_operator = name == "quantize_granularity" and isinstance(given, Mapping)
+        for value in given.values() if by_operator else [given]:
+            if value not in accepted:
+                raise ConfigError(f"{name}={given!r}: accepted are {', '.join(map(str, accepted))}")
 
 
-def check_network(graph: Graph, options) -> None:
+def check_network(graph: Graph, options: Options) -> None:
     """Refuses parameters that are not float32 where that is needed, and shapes of inputs that do not exist."""
     for name, array in graph.params.items():
         if array.dtype.name in ("float16", "float64"):

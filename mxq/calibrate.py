@@ -11,9 +11,10 @@ from .calib.clip_cost import ClipCost
 from .calib.samples import Layer
 from .calib.second_moments import SecondMoments
 from .calib.statistics import Statistics
-from .calib.table import CalibTable, graph_hash, tensor_key
+from .calib.table import CalibTable
 from .errors import CalibrationError, ConfigError
 from .network.graph import Graph
+from .network.identity import graph_hash, tensor_key
 from .ops import COMPUTE
 from .ops.weighted import geometry_of
 from .passes.annotate import quantized_values, units
@@ -46,8 +47,8 @@ def calibrate(plan, options) -> Calibration:
     The network runs once, as it is: what equalizing its channels does to the statistics follows from those per channel.
 
     Args:
-        plan: mxq.api.Plan.
-        options: mxq.api.Options.
+        plan: mxq.flow.Plan.
+        options: mxq.options.Options.
     """
     floats, annotated = plan.floats, plan.annotated
     table, statistics = options.calib_table, options.statistics

@@ -4,15 +4,17 @@ import logging
 import os
 from typing import Dict, Optional
 
-from .api import Options, make_plan, read_network
+from .api import read_network
 from .arguments import check_names
 from .calib.statistics import Statistics
-from .calib.table import graph_hash, tensor_key
 from .calibrate import collect_for, input_shapes, sampled_layers
 from .errors import CalibrationError, ConfigError
+from .flow import make_plan
 from .network.graph import Graph, Value
+from .network.identity import graph_hash, tensor_key
 from .ops import COMPUTE, lookup
 from .ops.unary import ELEMENTWISE
+from .options import Options
 from .passes.annotate import annotate, quantized_values
 
 _log = logging.getLogger(__name__)
@@ -87,7 +89,7 @@ def collect_statistics(
 
 def watched(floats: Graph, integers=(), quantize_mode: str = "smart") -> Dict[str, Value]:
     """Tensor key -> every value that becomes integers in some selection of int8 operators."""
-    found = {}
+    found: Dict[str, Value] = {}
     for mode in ("smart", "full"):
         annotated = annotate(floats, mode=mode, integer_inputs=integers)
         found.update((tensor_key(value), value) for value in quantized_values(annotated))

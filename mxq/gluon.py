@@ -1,21 +1,23 @@
 """quantize_net: a Gluon HybridBlock in, an int8 SymbolBlock out."""
 
 import warnings
-from typing import Dict, Mapping, Optional, Sequence, Tuple
+from typing import Dict, Iterable, Mapping, Optional, Sequence, Tuple, Union
 
 import mxnet as mx
 
-from .accuracy import Control
-from .api import Options, quantize_graph
-from .calib import CalibTable, Statistics
+from .calib.collect import SUB_BATCH
+from .calib.statistics import Statistics
+from .calib.table import CalibTable
+from .choice.controller import Control
 from .errors import ConfigError, nearest
+from .flow import quantize_graph
 from .model import QuantizedModel
 from .network.atomic import write_atomically
 from .network.files import save_model
 from .network.graph import Graph
 from .network.params_format import write_params
 from .network.trace import Traced, trace
-from .presets import with_preset
+from .options import Options, refuse_unknown
 from .report import Findings, Report
 from .verification import Verification
 
@@ -96,15 +98,43 @@ class QuantizedBlock(mx.gluon.SymbolBlock):
         return {name: p.data(p.list_ctx()[0]) for name, p in self.collect_params().items()}
 
 
+@refuse_unknown
 def quantize_net(
     net: mx.gluon.HybridBlock,
     calib_data=None,
     *,
+    preset: str = "default",
     data_shapes=None,
+    num_calib_examples: Optional[int] = None,
+    mean: Optional[Sequence[float]] = None,
+    std: Optional[Sequence[float]] = None,
+    input_dtype: str = "float32",
+    batch_size: int = 32,
+    sub_batch: Optional[int] = SUB_BATCH,
+    ctx: Optional[mx.Context] = None,
+    calib_mode: str = "mse",
+    calib_table: Optional[CalibTable] = None,
+    statistics: Optional[Statistics] = None,
+    quantized_dtype: str = "auto",
+    activation_bits: Optional[int] = None,
+    equalize: Optional[bool] = None,
+    quantize_granularity: Union[str, Mapping[str, str]] = "channel-wise",
+    weight_rounding: str = "adaptive",
+    bias_correction: bool = True,
+    quantize_mode: str = "smart",
     exclude_layers: Sequence[str] = (),
     exclude_layers_match: Sequence[str] = (),
     exclude_operators: Sequence[str] = (),
-    **options,
+    float_where_faster: bool = False,
+    metric: object = None,
+    max_drop: Optional[float] = None,
+    min_metric: Optional[float] = None,
+    eval_data: object = None,
+    search_state: Optional[str] = None,
+    regions: bool = True,
+    preflight: bool = True,
+    verify: Union[bool, str] = True,
+    progress: Optional[bool] = None,
 ) -> QuantizedBlock:
     """Turns a float Gluon network into an int8 SymbolBlock that runs on mxq's operators.
 
@@ -120,10 +150,13 @@ def quantize_net(
         calib_data: see mxq.quantize_model; a DataLoader may yield labels behind the data or not.
         data_shapes: shape of each input, where there is no data to tell and a shape matters: a list of shapes or of
             DataDesc in the order of the inputs, one shape for one input, or a dict by input name.
+
+    What stays float:
         exclude_layers: node names (as ``net.export`` writes them) that stay float.
         exclude_layers_match: substrings of names of nodes that stay float.
         exclude_operators: operator names, such as 'Convolution', that stay float.
-        options: the other options of mxq.quantize_model, but for names of data and labels.
+
+    All other options are those of mxq.quantize_model.
 
     Returns:
         QuantizedBlock: a SymbolBlock with ``table`` and ``report``. Inputs are named ``data``, or ``data0``, ``data1``
@@ -133,6 +166,7 @@ def quantize_net(
         ConfigError: an argument that is not accepted, a network that is not initialized or cannot be traced, or an
         exclusion that matches nothing. GraphError and CalibrationError as mxq.quantize_model.
     """
+    options = locals()
     traced, calib_data = trace(net, calib_data, data_shapes)
     chosen = make_options(traced, options, exclude_layers, exclude_layers_match, exclude_operators)
     model = quantize_graph(traced.graph, calib_data, chosen)
@@ -143,12 +177,6 @@ def make_options(
     traced: Traced, options: Mapping, layers: Sequence[str], matches: Sequence[str], operators: Sequence[str]
 ) -> Options:
     """Options of quantize_graph for a traced network; exclusions are checked under the names they have here."""
-    own = {"data_names", "label_names", "data_shapes", "excluded_sym_names", "excluded_op_names", "excluded_patterns"}
-    for name in options:
-        if name in own or name not in Options._fields:
-            accepted = [field for field in Options._fields if field not in own]
-            accepted += ["data_shapes", "exclude_layers", "exclude_layers_match", "exclude_operators"]
-            raise ConfigError(f"quantize_net has no option {name!r}{nearest(name, accepted)}")
     nodes = [node for node in traced.graph.nodes if not node.is_variable]
     known = [node.name for node in nodes]
     excluded = list(_strings("exclude_layers", layers))
@@ -165,8 +193,7 @@ def make_options(
         if op not in present:
             hint = nearest(op, present) or f"; the network has {', '.join(present)}"
             raise ConfigError(f"exclude_operators: no node is a {op!r}{hint}")
-    return Options(
-        **with_preset(options),
+    return Options.of(options)._replace(
         data_names=traced.names,
         label_names=(),
         data_shapes=traced.shapes or None,
@@ -175,7 +202,7 @@ def make_options(
     )
 
 
-def _strings(label: str, given) -> Sequence[str]:
+def _strings(label: str, given) -> Iterable[str]:
     if isinstance(given, str) or not isinstance(given, (list, tuple, set, frozenset)):
         raise ConfigError(f"{label}={given!r}: give a list of strings")
     for item in given:

@@ -1,22 +1,22 @@
 """What quantize_model returns."""
 
-from typing import TYPE_CHECKING, Dict, NamedTuple, Optional
+from typing import Dict, NamedTuple, Optional
+
+import mxnet as mx
 
 from .calib.statistics import Statistics
 from .calib.table import CalibTable
+from .choice.controller import Control
 from .network.files import save_model
 from .network.graph import Graph
 from .report import Findings, Report
-
-if TYPE_CHECKING:
-    from .accuracy import Control
-    from .verification import Verification
+from .report.verification import Verification
 
 
 class _Triple(NamedTuple):
-    symbol: object
-    arg_params: Dict[str, object]
-    aux_params: Dict[str, object]
+    symbol: mx.sym.Symbol
+    arg_params: Dict[str, mx.nd.NDArray]
+    aux_params: Dict[str, mx.nd.NDArray]
 
 
 class QuantizedModel(_Triple):
@@ -39,19 +39,19 @@ class QuantizedModel(_Triple):
         verification: what was seen of the int8 network beside float; None where nobody looked.
     """
 
-    table: CalibTable
+    table: Optional[CalibTable]
     report: Report
     qdq: Graph
     floats: Optional[Graph]
     operators: Graph
     statistics: Optional[Statistics]
     findings: Findings
-    accuracy: Optional["Control"] = None
-    verification: Optional["Verification"] = None
+    accuracy: Optional[Control] = None
+    verification: Optional[Verification] = None
 
     @classmethod
     def of(
-        cls, graph: Graph, table: CalibTable, report: Report, qdq: Graph, floats: Graph, operators: Graph
+        cls, graph: Graph, table: Optional[CalibTable], report: Report, qdq: Graph, floats: Graph, operators: Graph
     ) -> "QuantizedModel":
         model = cls(*graph.to_symbol())
         model.table, model.report, model.qdq, model.floats = table, report, qdq, floats

@@ -7,8 +7,8 @@ import numpy as np
 from parameterized import parameterized
 
 import mxq
-from mxq.api import Options
 from mxq.arguments import check_options
+from mxq.options import Options
 
 from .networks import NETWORKS, fill, forward
 from .refusals import refused

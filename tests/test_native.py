@@ -45,8 +45,10 @@ def copy_of_loader(folder: str, version: str = mxq.__version__) -> str:
         os.makedirs(os.path.join(package, part))
     for name in LOADER:
         shutil.copy(os.path.join(PACKAGE, name), os.path.join(package, name))
+    with open(os.path.join(package, "version.py"), "w") as f:
+        f.write(f"__version__ = {version!r}\n")
     with open(os.path.join(package, "__init__.py"), "w") as f:
-        f.write(f"__version__ = {version!r}\nfrom .native import load, library_path\nload()\n")
+        f.write("from .native import load, library_path\nload()\n")
     return package
 
 

@@ -69,7 +69,7 @@ def missing(name: str) -> Optional[str]:
 def _missing_in_mxq(engine: Engine) -> Optional[str]:
     if "preset" not in engine.options:
         return None
-    from mxq.api import Options
+    from mxq.options import Options
 
     return None if "preset" in Options._fields else "this mxq has no presets"
 

@@ -12,7 +12,8 @@ from ..errors import CalibrationError
 from ..native.threads import thread_pool
 from ..network.graph import Graph, Value
 from .samples import Layer, example_hashes
-from .statistics import NUM_BINS, Statistics
+from .statistics import Statistics
+from .tensor_statistics import NUM_BINS
 from .watched import WatchedNetwork
 
 #: Examples that run at once: every watched tensor of the network is alive at the same time.

@@ -3,20 +3,20 @@
 import json
 import os
 import zipfile
-from typing import Dict
+from typing import Callable, Dict
 
 import numpy as np
 
 from ..errors import CalibrationError
 from ..network.atomic import write_atomically
 from .samples import Layer
-from .statistics import Statistics, TensorStatistics
+from .tensor_statistics import TensorStatistics
 
 FORMAT = "mxq-statistics"
 VERSION = 1
 
 
-def save(statistics: Statistics, path: str) -> None:
+def save(statistics, path: str) -> None:
     """See Statistics.save. What is stored are the values as measured: a view's factors are not."""
     keys, samples = list(statistics._tensors), statistics.samples
     header = {
@@ -42,8 +42,8 @@ def save(statistics: Statistics, path: str) -> None:
     write_atomically(os.fspath(path), write)
 
 
-def load(path: str) -> Statistics:
-    """See Statistics.load."""
+def load(path: str, make: Callable):
+    """See Statistics.load; `make` is that class."""
     with open(path, "rb") as file:  # FileNotFoundError as it is
         try:
             with np.load(file, allow_pickle=False) as archive:
@@ -62,7 +62,7 @@ def load(path: str) -> Statistics:
         )
     try:
         layers = [Layer(*(tuple(p) if isinstance(p, list) else p for p in parts)) for parts in header["layers"]]
-        statistics = Statistics(layers=layers)
+        statistics = make(layers=layers)
         for i, key in enumerate(header["tensors"]):
             statistics._tensors[key] = TensorStatistics.of(_of(f"tensor{i}", found))
         for i, layer in enumerate(layers):

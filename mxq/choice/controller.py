@@ -6,14 +6,13 @@ import logging
 import math
 import os
 import tempfile
-from typing import Callable, Dict, FrozenSet, Iterator, List, NamedTuple, Sequence, Tuple
+from typing import Callable, Dict, FrozenSet, Iterator, List, NamedTuple, Sequence, Tuple, TypeVar
 
 from ..arithmetic.noise import decibel
-from ..calib.table import graph_hash
 from ..data.batches import first_examples
 from ..errors import ConfigError
-from ..model import QuantizedModel
 from ..network.graph import Graph
+from ..network.identity import graph_hash
 from ..passes.annotate import leave_float
 from .adapters import as_metric
 from .metrics import Metric
@@ -23,6 +22,9 @@ from .sensitivity import layers_of, measure
 from .state import SearchState
 
 _log = logging.getLogger(__name__)
+
+#: What is delivered: a QuantizedModel, which gets an attribute `accuracy`.
+_Model = TypeVar("_Model")
 
 #: Examples on which the noise of each layer is measured; the float network runs over them once per layer.
 NOISE_EXAMPLES = 16
@@ -97,14 +99,14 @@ def control(
     *,
     data_names: Sequence[str],
     ranges: Dict,
-    convert: Callable[[Graph], QuantizedModel],
+    convert: Callable[[Graph], _Model],
     quantized: Callable[[Graph], Graph],
-) -> QuantizedModel:
+) -> _Model:
     """The int8 network that meets the metric with the fewest float layers, its `accuracy` attached.
 
     Args:
-        plan: mxq.api.Plan, calibrated.
-        options: mxq.api.Options.
+        plan: mxq.flow.Plan, calibrated.
+        options: mxq.options.Options.
         calib_data: what evaluates where there is no eval_data.
         data_names: the network's inputs, in the order of the data.
         ranges: calibrated ranges by tensor.
@@ -135,7 +137,7 @@ class _Controller:
         self._evaluations: List[Evaluation] = []
         self._repeated = 0
 
-    def run(self) -> QuantizedModel:
+    def run(self) -> _Model:
         with self._opened_reference() as self._reference:
             worst = self._worst(self._float_score())
             if self._accepts(self._score(frozenset()), worst):

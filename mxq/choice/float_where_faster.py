@@ -14,10 +14,10 @@ from typing import Callable, Dict, FrozenSet, Iterable, List, Mapping, NamedTupl
 
 import numpy as np
 
-from ..calib.table import tensor_key
 from ..data.progress import Progress
 from ..errors import ConfigError, GraphError
 from ..network.graph import TYPE_FLAGS, VARIABLE, Graph, Node, Value
+from ..network.identity import tensor_key
 from ..network.shapes import infer_shapes
 from ..ops import Unit
 from ..passes.annotate import leave_float, units

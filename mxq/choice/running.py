@@ -24,7 +24,7 @@ class EvalData:
     Args:
         source: as `calib_data` of quantize_model.
         names: the network's data inputs.
-        options: mxq.api.Options; batch size, shapes and type of the data.
+        options: mxq.options.Options; batch size, shapes and type of the data.
         num_examples: use so many; all by default.
     """
 

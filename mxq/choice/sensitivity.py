@@ -11,10 +11,10 @@ from typing import Callable, Dict, List, Mapping, Sequence
 import numpy as np
 
 from ..arithmetic.noise import Noise, mean_ratio
-from ..calib.table import tensor_key
 from ..data.batches import Batch
 from ..data.progress import Progress
 from ..network.graph import Graph, Value
+from ..network.identity import tensor_key
 from ..ops import COMPUTE, SELECT, lookup
 from ..passes.annotate import leave_float, units
 from .running import Runner

@@ -12,11 +12,10 @@ import mxnet as mx
 import numpy as np
 
 from ..errors import CalibrationError
+from .entropy import Hist, get_optimal_thresholds
 
 #: A histogram that would grow beyond so many bins merges bins instead: four times what it starts with.
 _MAX_BINS = 4 * 8001
-
-Hist = Tuple[np.ndarray, np.ndarray, float, float, float]
 
 
 class CalibrationCollector:
@@ -109,8 +108,6 @@ class LayerHistogramCollector(_ArrayCollector):
             self.hist_dict[name] = (*_histogram(arr, self.num_bins, th), lo, hi, th)
 
     def post_collect(self) -> Dict[str, Tuple[float, float]]:
-        from .entropy import get_optimal_thresholds
-
         return get_optimal_thresholds(self.hist_dict, self.quantized_dtype, logger=self.logger)
 
 

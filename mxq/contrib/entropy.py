@@ -6,9 +6,11 @@ from typing import Dict, Tuple
 import mxnet as mx
 import numpy as np
 
-from ..calib.statistics import Histogram
+from ..calib.bins import Histogram
 from ..calib.thresholds import entropy
-from .collectors import Hist
+
+#: (hist, edges, min, max, threshold)
+Hist = Tuple[np.ndarray, np.ndarray, float, float, float]
 
 _log = logging.getLogger(__name__)
 

@@ -4,12 +4,12 @@ import logging
 
 import mxnet as mx
 
-from ..api import Options
-from ..api import quantize_graph as quantize
 from ..errors import ConfigError
+from ..flow import quantize_graph as quantize
 from ..model import QuantizedModel
 from ..network.graph import Graph
 from ..network.params import split_params
+from ..options import Options
 from . import two_steps
 from .arguments import (
     CUSTOM,

@@ -4,7 +4,7 @@ from typing import Iterable, Mapping, Optional, Sequence
 
 import mxnet as mx
 
-from ..calib import Batch, batches
+from ..data.batches import Batch, batches
 from ..errors import CalibrationError
 from ..network.bind import unfused
 from .collectors import LayerHistogramCollector, LayerOutputMinMaxCollector, callback_of

@@ -2,13 +2,13 @@
 
 import mxnet as mx
 
-from ..api import Options
-from ..api import quantize_graph as quantize
-from ..calib import batches
+from ..data.batches import batches
 from ..errors import ConfigError
+from ..flow import quantize_graph as quantize
 from ..gluon import QuantizedBlock, make_options
 from ..model import QuantizedModel
 from ..network.trace import Traced, trace
+from ..options import Options
 from . import two_steps
 from .arguments import (
     CUSTOM,

@@ -10,12 +10,14 @@ import itertools
 import json
 from typing import Dict, List, NamedTuple, Tuple
 
-from ..api import Options, Plan, convert, make_plan
-from ..calib import CalibTable, graph_hash
+from ..calib.table import CalibTable
 from ..errors import CalibrationError, ConfigError, GraphError
+from ..flow import Plan, convert, make_plan
 from ..model import QuantizedModel
 from ..network.graph import Graph, Value
+from ..network.identity import graph_hash
 from ..network.params import split_params
+from ..options import Options
 from ..passes.drop_noops import NOOPS
 from ..passes.folded import folded_names
 from .collectors import CalibrationCollector

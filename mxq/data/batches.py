@@ -2,7 +2,7 @@
 
 import itertools
 import logging
-from typing import Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -22,7 +22,7 @@ _CAST_DTYPES = {
 
 
 class _Pair(NamedTuple):
-    arrays: Dict[str, object]
+    arrays: Dict[str, Any]
     n_valid: int
 
 

@@ -5,10 +5,10 @@ import os
 from typing import List, Optional, Sequence
 
 from ..arithmetic.noise import decibel
+from ..costs.result import Classes, Histogram, Layer, Measured, Output, Prediction, Tensor
 from ..errors import ConfigError
 from ..network.atomic import write_atomically
 from ..report import Finding, Findings, NodeReport, Report
-from .result import Classes, Histogram, Layer, Measured, Output, Prediction, Tensor
 
 FORMAT = "mxq-explanation"
 VERSION = 1

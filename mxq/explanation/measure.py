@@ -4,21 +4,21 @@ from typing import Dict, Iterable, List, Mapping, Optional, Sequence, Union
 
 import numpy as np
 
-from ..calib import batches
 from ..calib.collect import SUB_BATCH
-from ..calib.table import tensor_key
+from ..costs.layers import LayerMeter
+from ..costs.result import Measured
+from ..data.batches import batches
 from ..data.progress import Progress
 from ..errors import ConfigError
 from ..gluon import QuantizedBlock
 from ..model import QuantizedModel
 from ..network.graph import TYPE_FLAGS, Graph
+from ..network.identity import tensor_key
 from ..network.params import default_data_names, label_inputs, require_params
 from ..network.part import Runner
 from ..network.shapes import infer_shapes
 from .explanation import Explanation
-from .layers import LayerMeter
 from .outcome import Outcome
-from .result import Measured
 
 #: Examples that layers are measured on.
 LAYER_EXAMPLES = 32

@@ -5,9 +5,9 @@ from typing import Dict, List, NamedTuple, Optional, Sequence
 import numpy as np
 
 from ..arithmetic.noise import Noise
+from ..costs.result import Classes, Output, Prediction
 from ..errors import ConfigError
 from .png import picture
-from .result import Classes, Output, Prediction
 
 #: Examples that are shown: flips first, then those where the two best classes are closest.
 SHOWN = 12

@@ -4,9 +4,9 @@ import os
 from html import escape
 from typing import List, Optional
 
+from ..costs.result import Layer, Prediction, Tensor
 from ..report import Finding
 from . import svg, text
-from .result import Layer, Prediction, Tensor
 
 
 def page(explanation) -> str:

@@ -2,11 +2,13 @@
 
 from typing import List
 
-from ..api import Options, make_plan, read_network
+from ..api import read_network
 from ..arguments import check_names
 from ..calib import collect
 from ..data.batches import Batch, first_examples
 from ..errors import CalibrationError
+from ..flow import make_plan
+from ..options import Options
 from ..report.activations import activations
 from ..report.finding import Finding, Findings
 from ..report.network import before_calibration
@@ -35,7 +37,7 @@ def preflight(sym, params, data=None, **options) -> Findings:
     ==============  ==================================================================================================
 
     quantize_model makes the same checks on its calibration data and logs errors and warnings; all are in
-    ``model.findings``. Here %d examples run through the whole network.
+    ``model.findings``. Here 32 examples run through the whole network.
 
     Args:
         sym, params: as for quantize_model.
@@ -61,9 +63,6 @@ def preflight(sym, params, data=None, **options) -> Findings:
         first, _ = first_examples(examples, EXAMPLES, whole=chosen.sub_batch is None)
         found += _activations(plan, first, chosen)
     return Findings(found)
-
-
-preflight.__doc__ %= EXAMPLES
 
 
 def _activations(plan, examples: List[Batch], options) -> List[Finding]:

@@ -4,7 +4,7 @@ import math
 from html import escape
 from typing import List, Sequence
 
-from .result import Layer, Tensor
+from ..costs.result import Layer, Tensor
 from .text import decibels
 
 WIDTH, HEIGHT = 960, 300

@@ -2,7 +2,7 @@
 
 from typing import List, Optional
 
-from .result import Layer, Tensor
+from ..costs.result import Layer, Tensor
 
 
 def decibels(value: Optional[float], unit: str = "") -> str:

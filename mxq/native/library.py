@@ -9,6 +9,7 @@ from importlib import metadata
 from typing import Any, Dict, List
 
 from ..errors import LibraryError
+from ..version import __version__
 
 #: The only version whose extension interface the library is built for (MXNet compares for equality).
 MXNET_VERSION = "1.9.1"
@@ -165,8 +166,6 @@ def _describe(library: ctypes.CDLL) -> Dict[str, Any]:
 
 
 def _check_version(library: ctypes.CDLL) -> None:
-    from .. import __version__
-
     try:
         version = _describe(library)["version"]
     except AttributeError:

@@ -3,8 +3,8 @@
 import warnings
 from typing import Dict, Iterable, Iterator, List, Mapping
 
-from ..calib.table import tensor_key
 from ..errors import CalibrationError
+from ..network.identity import tensor_key
 from .graph import VARIABLE, Graph, Node, Value
 
 

@@ -8,7 +8,7 @@ import mxnet as mx
 import numpy as np
 from mxnet.gluon.parameter import DeferredInitializationError
 
-from ..calib import batches
+from ..data.batches import batches
 from ..errors import ConfigError, MXQError
 from .graph import Graph
 from .params import split_params

@@ -18,9 +18,9 @@ from typing import Dict, List, Mapping, NamedTuple, Optional
 
 import numpy as np
 
-from ..calib.table import tensor_key
 from ..errors import CalibrationError
 from ..network.graph import Graph, Node, Value
+from ..network.identity import tensor_key
 from ..ops import COMPUTE, lookup
 from ..ops.fuse import is_relu
 from ..ops.spec import sole_user

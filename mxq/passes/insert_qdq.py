@@ -17,8 +17,9 @@ concat and residual sums read the float value itself: no rounding there.
 from typing import Dict, List, NamedTuple, Optional, Tuple
 
 from ..arithmetic.qmath import range_to_qparams
-from ..calib.table import CalibTable, tensor_key
+from ..calib.table import CalibTable
 from ..network.graph import Graph, Use, Value
+from ..network.identity import tensor_key
 from ..ops import COMPUTE, SELECT, Unit
 from ..ops.fuse import ADD
 from ..ops.unary import BINARY, ELEMENTWISE

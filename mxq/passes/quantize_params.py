@@ -12,15 +12,15 @@ until the bias fits.
 """
 
 import functools
-from typing import Callable, Dict, Mapping, Optional, Tuple, Union
+from typing import Callable, Dict, Mapping, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
 from ..arithmetic.qmath import INT32_MAX, LEVELS, QParams, quantize_bias, quantize_weight, range_to_qparams
 from ..arithmetic.rounding import round_weight
-from ..calib.table import tensor_key
 from ..errors import CalibrationError
 from ..network.graph import Graph, Node, Value
+from ..network.identity import tensor_key
 from ..ops import COMPUTE, Unit
 from ..ops.weighted import geometry_of
 from .annotate import units
@@ -30,7 +30,7 @@ def quantize_params(
     graph: Graph,
     *,
     granularity: Union[str, Mapping[str, str]] = "channel-wise",
-    channel_means: Mapping[str, np.ndarray] = None,
+    channel_means: Optional[Mapping[str, Sequence[float]]] = None,
     moments: Mapping[str, np.ndarray] = None,
     rounded: Dict = None,
 ) -> Graph:

@@ -4,7 +4,8 @@ from typing import List
 
 import numpy as np
 
-from ..calib.statistics import Histogram, Statistics
+from ..calib.bins import Histogram
+from ..calib.statistics import Statistics
 from .finding import Finding
 from .parameters import dead_channels
 

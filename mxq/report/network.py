@@ -16,8 +16,8 @@ def before_calibration(graph: Graph, plan, options) -> Tuple[List[Finding], Opti
 
     Args:
         graph: the network that the plan was made for.
-        plan: mxq.api.Plan.
-        options: mxq.api.Options.
+        plan: mxq.flow.Plan.
+        options: mxq.options.Options.
     """
     found = unfolded(plan.floats)
     if plan.examples is None:

@@ -2,10 +2,11 @@
 
 import json
 from collections import Counter
-from typing import Iterator, List, NamedTuple
+from typing import Iterator, List, NamedTuple, Optional
 
 from ..network.graph import Graph
 from ..ops import UNIT
+from .verification import Verification
 
 INT8, FOLDED, FLOAT = "int8", "folded", "float"
 
@@ -34,8 +35,8 @@ class Report:
     (1, ['lrn'])
     """
 
-    #: What was seen of the int8 network beside float (mxq.verification.Verification), where somebody looked.
-    verification = None
+    #: What was seen of the int8 network beside float, where somebody looked.
+    verification: Optional[Verification] = None
 
     def __init__(self, nodes: List[NodeReport]):
         self.nodes = list(nodes)

@@ -2,9 +2,9 @@
 
 from typing import List, Tuple
 
-from ..calib.table import tensor_key
 from ..choice.sensitivity import last_results
 from ..network.graph import Graph, Value
+from ..network.identity import tensor_key
 
 #: Operators that choose among values: their results jump.
 DECIDING = frozenset(

@@ -5,17 +5,18 @@ from typing import List, Mapping, Optional, Sequence
 
 import numpy as np
 
-from ..calib.table import tensor_key
+from ..costs.layers import LayerMeter
 from ..data.batches import Batch
 from ..data.progress import Progress
 from ..errors import GraphError
 from ..model import QuantizedModel
 from ..network.graph import Graph
+from ..network.identity import tensor_key
 from ..network.part import Runner
+from ..report.verification import CheckedOutput, Verification, Worst
 from .beside import Outputs, differences, run
 from .decisions import before_decisions, decides
 from .few import FewExamples
-from .result import CheckedOutput, Verification, Worst
 from .shapes import shapes_follow
 
 _log = logging.getLogger(__name__)
@@ -115,7 +116,6 @@ def _before_decisions(model: QuantizedModel, parts: Sequence[Batch], ctx) -> tup
 
 def _worst(model: QuantizedModel, part: Batch, ctx) -> Optional[Worst]:
     """The operator whose rounding alone costs the outputs most, measured on one part."""
-    from ..explanation.layers import LayerMeter  # explanations need networks that were quantized, so they import this
 
     floats, qdq = model.floats, model.qdq
     if any(map(decides, floats.outputs)):

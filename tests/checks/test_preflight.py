@@ -8,7 +8,7 @@ import numpy as np
 from parameterized import parameterized
 
 import mxq
-from mxq.calib.statistics import TensorStatistics
+from mxq.calib.tensor_statistics import TensorStatistics
 from mxq.report.activations import percentile
 from mxq.report.finding import Finding, Findings
 from tests import realdata

@@ -5,8 +5,8 @@ import numpy as np
 from parameterized import parameterized
 
 import mxq
-from mxq.calib.table import tensor_key
 from mxq.network.graph import Graph
+from mxq.network.identity import tensor_key
 from mxq.ops import COMPUTE
 from mxq.passes.annotate import units
 from tests.explanation.models import quantized

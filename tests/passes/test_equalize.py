@@ -4,9 +4,9 @@ import mxnet as mx
 import numpy as np
 from parameterized import parameterized
 
-from mxq.calib.table import tensor_key
 from mxq.errors import CalibrationError
 from mxq.network.graph import Graph
+from mxq.network.identity import tensor_key
 from mxq.network.shapes import infer_shapes
 from mxq.passes import run
 from mxq.passes.drop_noops import drop_noops

@@ -2,8 +2,9 @@
 
 import mxnet as mx
 
-from mxq.calib.table import CalibTable, tensor_key
+from mxq.calib.table import CalibTable
 from mxq.network.graph import Graph
+from mxq.network.identity import tensor_key
 from mxq.passes.annotate import annotate, quantized_values
 from mxq.passes.insert_qdq import TensorRange, assign_ranges, insert_qdq
 

@@ -5,9 +5,10 @@ import numpy as np
 from parameterized import parameterized
 
 from mxq.arithmetic.qmath import INT32_MAX, range_to_qparams
-from mxq.calib.table import CalibTable, tensor_key
+from mxq.calib.table import CalibTable
 from mxq.errors import CalibrationError
 from mxq.network.graph import Graph
+from mxq.network.identity import tensor_key
 from mxq.network.shapes import infer_shapes
 from mxq.passes.annotate import annotate, quantized_values
 from mxq.passes.insert_qdq import insert_qdq

@@ -10,9 +10,9 @@ import numpy as np
 
 from ..arithmetic.noise import Noise, decibel, mean_ratio
 from ..calib.statistics import Statistics
-from ..calib.table import tensor_key
 from ..data.progress import Progress
 from ..network.graph import Graph, Node, Value
+from ..network.identity import tensor_key
 from ..network.params import label_inputs
 from ..network.part import Part, Runner, by_key
 from ..ops import COMPUTE, Unit

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..arithmetic.noise import Noise
 from ..arithmetic.qmath import QMAX, QMIN
-from ..calib.statistics import TensorStatistics
+from ..calib.tensor_statistics import TensorStatistics
 from ..network.graph import Node
 from ..passes.quantize_params import in_qparams
 from .result import Histogram, Tensor

@@ -1,0 +1,1 @@
+"""What int8 costs, tensor by tensor and layer by layer."""
