@@ -12,6 +12,7 @@ from .errors import CalibrationError, ConfigError
 from .flow import make_plan
 from .network.graph import Graph, Value
 from .network.identity import graph_hash, tensor_key
+from .network.params import without_data
 from .ops import COMPUTE, lookup
 from .ops.unary import ELEMENTWISE
 from .options import Options
@@ -64,7 +65,8 @@ def collect_statistics(
     if data is None:
         raise ConfigError("collect_statistics needs data")
     chosen = Options(**options)
-    plan = make_plan(read_network(sym, params), data, chosen)
+    graph = without_data(read_network(sym, params), chosen.data_names, chosen.label_names or ())
+    plan = make_plan(graph, data, chosen)
     layers = sampled_layers(annotate(plan.floats, mode="full", integer_inputs=plan.integers))
     tensors = watched(plan.floats, plan.integers, chosen.quantize_mode)
     resuming: Dict[str, object] = {"checkpoint_seconds": checkpoint_seconds}

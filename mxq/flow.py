@@ -21,7 +21,7 @@ from .errors import ConfigError
 from .model import QuantizedModel
 from .network.graph import Graph, Value
 from .network.identity import tensor_key
-from .network.params import default_data_names, require_params
+from .network.params import default_data_names, require_params, without_data
 from .network.shapes import infer_shapes
 from .options import Options
 from .passes import run
@@ -81,6 +81,7 @@ def quantize_graph(graph: Graph, calib_data, options: Options) -> QuantizedModel
     if options.calib_mode not in (None, "none"):
         check_mode(options.calib_mode)
     check_control(options, calib_data)
+    graph = without_data(graph, options.data_names, options.label_names or ())
     plan = make_plan(graph, calib_data, options)
     findings = Findings()
     if options.preflight:

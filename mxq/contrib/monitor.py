@@ -91,5 +91,6 @@ def need(names: Mapping[str, Sequence[str]], found: Mapping) -> None:
         raise CalibrationError(
             f"the collector has no values of {', '.join(missing[:5])}{' ...' if len(missing) > 5 else ''}: run the "
             "float symbol over data with the collector attached (set_monitor_callback(collector.collect, "
-            "monitor_all=True)), or call _collect_layer_statistics; a Module that fuses operators hides tensors"
+            "monitor_all=True)), or call _collect_layer_statistics; where MXNet fuses operators when it binds, "
+            "their inner tensors stay hidden: set os.environ['MXNET_SUBGRAPH_BACKEND'] = 'NONE' first"
         )

@@ -8,22 +8,27 @@ saving and loading.
 
 import itertools
 import json
-from typing import Dict, List, NamedTuple, Tuple
+import logging
+from typing import Dict, List, Mapping, NamedTuple, Tuple
 
 from ..calib.table import CalibTable
 from ..errors import CalibrationError, ConfigError, GraphError
 from ..flow import Plan, convert, make_plan
 from ..model import QuantizedModel
 from ..network.graph import Graph, Value
-from ..network.identity import graph_hash
-from ..network.params import split_params
+from ..network.identity import graph_hash, tensor_key
+from ..network.params import split_params, without_data
+from ..ops import COMPUTE
 from ..options import Options
+from ..passes.annotate import leave_float, read_values, units
 from ..passes.drop_noops import NOOPS
 from ..passes.folded import folded_names
 from .collectors import CalibrationCollector
 from .entropy import entropy_range
 from .fused import fuse, inner_names, unfuse
 from .monitor import need
+
+_log = logging.getLogger(__name__)
 
 #: Attribute of a variable that holds the plan.
 PLAN = "__mxq_plan__"
@@ -38,20 +43,23 @@ class Prepared(NamedTuple):
 
     Attributes:
         names: key of a tensor -> the names under which a monitor may report it.
+        hidden: name of a value that MXNet's fusion takes inside a node -> that node.
     """
 
     graph: Graph
     plan: Plan
     options: Options
     names: Dict[str, List[str]]
+    hidden: Dict[str, str]
 
 
 def prepare(sym, params: Tuple[dict, dict], options: Options) -> Prepared:
     """Decides what becomes int8; `sym` may be a symbol that MXNet has fused."""
     floats = unfuse(sym)
     graph = Graph.from_symbol(floats, *split_params(params, floats))
+    graph = without_data(graph, options.data_names, options.label_names or ())
     plan = make_plan(graph, None, options)
-    return Prepared(graph, plan, options, tensor_names(sym, floats, graph, plan))
+    return Prepared(graph, plan, options, tensor_names(sym, floats, graph, plan), _hidden(sym, floats))
 
 
 def uncalibrated(prepared: Prepared) -> QuantizedModel:
@@ -66,15 +74,44 @@ def calibrated(prepared: Prepared, collector, mode: str, quantized_dtype: str, e
     The table's number of examples is 0 where nobody counted them.
     """
     ranges = _ranges(collector, mode, quantized_dtype)
-    need(prepared.names, ranges)
+    plan = _without_hidden(prepared, ranges)
+    names_of = {key: prepared.names[key] for key in map(tensor_key, read_values(plan.annotated))}
+    need(names_of, ranges)
     means = getattr(collector, "channel_means", {})
     by_key, mean_by_key = {}, {}
-    for key, names in prepared.names.items():
+    for key, names in names_of.items():
         found = [[_number(name, end) for end in ranges[name]] for name in names if name in ranges]
         by_key[key] = min(lo for lo, _ in found), max(hi for _, hi in found)
         mean_by_key.update((key, means[name]) for name in names[::-1] if name in means)
-    table = CalibTable(by_key, mode, graph_hash(prepared.plan.floats), examples, channel_means=mean_by_key)
-    return convert(prepared.graph, prepared.plan, table, prepared.options)
+    table = CalibTable(by_key, mode, graph_hash(plan.floats), examples, channel_means=mean_by_key)
+    return convert(prepared.graph, plan, table, prepared.options)
+
+
+def _without_hidden(prepared: Prepared, ranges: Mapping) -> Plan:
+    """The plan without the units whose input MXNet's executor computed inside a fused node, where no monitor sees it.
+
+    What looks up or combines such a value stays float, which costs time and no accuracy.
+    """
+    plan = prepared.plan
+    left: Dict[str, str] = {}
+    for unit in units(plan.annotated):
+        for key in map(tensor_key, unit.inputs if unit.kind != COMPUTE else ()):
+            names = prepared.names[key]
+            fused = next((prepared.hidden[name] for name in names if name in prepared.hidden), None)
+            if fused and not any(name in ranges for name in names):
+                left[unit.name] = (
+                    f"MXNet's executor computes its input {key!r} inside {fused!r}, so that no range is known"
+                )
+    if not left:
+        return plan
+    _log.warning(
+        "operators stay float (%d: %s): MXNet's fusion hid what they read from the collector; bind the float "
+        "symbol with os.environ['MXNET_SUBGRAPH_BACKEND'] = 'NONE', or call quantize_model, and they become int8",
+        len(left),
+        ", ".join(list(left)[:3]) + (", ..." if len(left) > 3 else ""),
+    )
+    annotated = leave_float(plan.annotated, left, mode=prepared.options.quantize_mode, integer_inputs=plan.integers)
+    return plan._replace(annotated=annotated)
 
 
 def _number(name: str, end) -> float:
@@ -175,6 +212,15 @@ def tensor_names(sym, floats, graph: Graph, plan: Plan) -> Dict[str, List[str]]:
         node, index = _original(graph, value)
         names = [outputs[twin, index] for twin in twins[node]]
         found[key] = list(dict.fromkeys(names + [other for name in names for other in fused_as.get(name, ())]))
+    return found
+
+
+def _hidden(sym, floats) -> Dict[str, str]:
+    """Name of a value inside a node that MXNet fuses -> name of that node."""
+    found = {}
+    for fused in (fuse(floats, "MKLDNN_QUANTIZE"), fuse(floats, "MKLDNN"), sym):
+        for name, inner in inner_names(fused).items():
+            found.update((f"{node}_output", name) for node in inner[:-1])
     return found
 
 

@@ -8,6 +8,7 @@ from ..calib import collect
 from ..data.batches import Batch, first_examples
 from ..errors import CalibrationError
 from ..flow import make_plan
+from ..network.params import without_data
 from ..options import Options
 from ..report.activations import activations
 from ..report.finding import Finding, Findings
@@ -51,8 +52,8 @@ def preflight(sym, params, data=None, **options) -> Findings:
         ConfigError, GraphError, CalibrationError: as quantize_model.
     """
     check_names("preflight", options, Options._fields)
-    graph = read_network(sym, params)
     chosen = Options(**options)
+    graph = without_data(read_network(sym, params), chosen.data_names, chosen.label_names or ())
     found = parameters(graph)
     if any(finding.severity == "error" for finding in found):
         return Findings(found)  # no network of such numbers can be planned or run

@@ -148,6 +148,7 @@ class Graph:
 
         self.sort()
         index = {id(node): i for i, node in enumerate(self.nodes)}
+        int8 = any(node.op.startswith("mxq_") for node in self.nodes)
         items = []
         for node in self.nodes:
             attrs = dict(node.attrs)
@@ -155,6 +156,8 @@ class Graph:
                 array = self.params[node.name]
                 attrs["__shape__"] = str(tuple(array.shape))
                 attrs["__dtype__"] = str(_type_flag(array.dtype, node.name))
+                if int8:  # for Module.init_params, whose initializers know neither these names nor integers
+                    attrs.setdefault("__init__", '["zero", {}]')
             item = {"op": node.op, "name": node.name, "inputs": [[index[id(v.node)], v.index, 0] for v in node.inputs]}
             if attrs:
                 item["attrs"] = attrs

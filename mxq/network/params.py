@@ -1,6 +1,6 @@
 """Parameters as people hand them over: one dict or two, names with or without ``arg:`` and ``aux:``."""
 
-from typing import Dict, Iterable, List, Mapping, Tuple, Union
+from typing import Dict, Iterable, List, Mapping, Optional, Tuple, Union
 
 import numpy as np
 
@@ -96,18 +96,47 @@ def require_params(graph: Graph, data_names: Iterable[str], label_names: Iterabl
         )
 
 
+def without_data(graph: Graph, data_names: Optional[Iterable[str]], label_names: Iterable[str] = ()) -> Graph:
+    """The graph without values of data and labels, which dicts such as ``executor.arg_dict`` hold beside parameters.
+
+    Args:
+        data_names: the inputs that are data; None: those that nothing is given for, or else ``data`` by its name.
+        label_names: inputs that are labels; those of loss operators count without.
+    """
+    weights, labels = _weights(graph), set(label_names) | _only_labels(graph)
+    given = {"data"} if data_names is None else set(data_names)
+    if data_names is None and default_data_names(graph, labels):
+        given = set()
+    dropped = [name for name in graph.params if name in (given - weights) | labels and name not in graph.aux]
+    if not dropped:
+        return graph
+    twin = graph.copy()
+    for name in dropped:
+        del twin.params[name]
+    return twin
+
+
 def default_data_names(graph: Graph, label_names: Iterable[str] = ()) -> List[str]:
     """Inputs that are data if nobody says which are: no labels, nothing that stands where weights belong."""
-    weights = {value.node.name for node in graph.nodes if node.op in WEIGHTED_LAYERS for value in node.inputs[1:]}
-    skipped = set(label_names) | label_inputs(graph) | weights
+    skipped = set(label_names) | label_inputs(graph) | _weights(graph)
     return [node.name for node in graph.inputs if node.name not in skipped]
 
 
 def label_inputs(graph: Graph) -> set:
     """Names of inputs that only serve as labels of loss operators."""
+    return _only_labels(graph) - set(graph.params)
+
+
+def _only_labels(graph: Graph) -> set:
+    """Variables that nothing reads but loss operators as their label."""
     labels, others = set(), set()
     for node in graph.nodes:
         for i, value in enumerate(node.inputs):
-            if value.node.is_variable and value.node.name not in graph.params:
+            if value.node.is_variable:
                 (labels if LABEL_INPUT.get(node.op) == i else others).add(value.node.name)
     return labels - others
+
+
+def _weights(graph: Graph) -> set:
+    """Variables that stand where weights belong."""
+    return {value.node.name for node in graph.nodes if node.op in WEIGHTED_LAYERS for value in node.inputs[1:]}

@@ -8,6 +8,7 @@ import numpy as np
 from mxnet.base import py_str
 from parameterized import parameterized
 
+import mxq
 from mxq.contrib import quantization
 from mxq.contrib.quantization import calib_graph, quantize_graph, quantize_model
 from mxq.errors import CalibrationError
@@ -86,6 +87,61 @@ def test_collector_on_a_module_that_mxnet_fuses(mode):
     if mode == "naive":
         for key, expected in one.table.ranges.items():
             assert np.allclose(model.table.ranges[key], expected, rtol=1e-5, atol=1e-5), key
+
+
+@parameterized.expand([("sigmoid",), ("tanh",), ("softrelu",), ("gelu",)])
+def test_what_reads_a_tensor_that_mxnets_fusion_hides_stays_float(act_type):
+    """An executor computes a layer and its activation as one: the collector sees only what comes out."""
+    x = mx.sym.Convolution(mx.sym.var("data"), kernel=(3, 3), num_filter=6, name="conv0")
+    kind = mx.sym.LeakyReLU if act_type == "gelu" else mx.sym.Activation
+    x = mx.sym.Convolution(kind(x, act_type=act_type, name="act"), kernel=(3, 3), num_filter=6, name="conv1")
+    sym, args, aux, shapes = fill(x, {"data": (4, 3, 9, 9)})
+    data = batch(shapes)
+    qsym, _, _, collector = quantize_graph(sym, args, aux, calib_mode="naive")
+    executor = sym.simple_bind(mx.cpu(), grad_req="null", **shapes)  # as scripts do, with MXNet's default fusion
+    executor.copy_params_from(args, aux)
+    executor.set_monitor_callback(collector.collect, monitor_all=True)
+    executor.forward(is_train=False, data=mx.nd.array(data["data"]))[0].wait_to_read()
+    assert "conv0_output" not in collector.min_max_dict
+    model = calib_graph(qsym, args, aux, collector, calib_mode="naive")
+    rows = {row.node: row for row in model.report}
+    assert (rows["conv0"].precision, rows["act"].precision, rows["conv1"].precision) == ("int8", "float", "int8")
+    assert "MXNet's executor computes its input 'conv0' inside 'sg_mkldnn_conv_act_0'" in rows["act"].reason
+    assert sqnr(forward((sym, args, aux), data)[0], forward(model, data)[0]) > 25
+
+
+def test_initializers_of_a_module_leave_int8_parameters_to_set_params():
+    sym, args, aux, shapes = small()
+    data = batch(shapes)
+    model = quantize_model(sym, args, aux, calib_mode="naive", calib_data=_iter(data))
+    module = mx.mod.Module(model.symbol)
+    module.bind([("data", shapes["data"])], [("softmax_label", shapes["data"][:1])], for_training=False)
+    module.init_params(mx.init.Xavier())
+    module.set_params(model.arg_params, model.aux_params)
+    module.forward(mx.io.DataBatch([mx.nd.array(data["data"])], []), is_train=False)
+    assert np.array_equal(module.get_outputs()[0].asnumpy(), forward(model, data)[0])
+
+
+def test_data_and_labels_among_the_parameters():
+    """``executor.arg_dict`` holds them too, and MXNet takes it."""
+    sym, args, aux, shapes = small()
+    executor = sym.simple_bind(mx.cpu(), grad_req="null", **shapes)
+    executor.copy_params_from(args, aux)
+    data = batch(shapes)
+    qsym, _, _, collector = quantize_graph(sym, executor.arg_dict, executor.aux_dict, calib_mode="naive")
+    quantization._collect_layer_statistics(_module(sym, args, aux, shapes), _iter(data), collector)
+    two = calib_graph(qsym, executor.arg_dict, executor.aux_dict, collector, calib_mode="naive")
+    options = {"calib_mode": "naive", "calib_data": _iter(data), "quantize_mode": "full"}
+    one = quantize_model(sym, executor.arg_dict, executor.aux_dict, **options)
+    wanted = quantize_model(sym, args, aux, **options)
+    assert one.symbol.tojson() == wanted.symbol.tojson() and set(two.table.ranges) == set(one.table.ranges)
+    own = mxq.quantize_model(sym, (executor.arg_dict, executor.aux_dict), data["data"])
+    assert np.array_equal(forward(own, data)[0], forward(mxq.quantize_model(sym, (args, aux), data["data"]), data)[0])
+    assert own.symbol.list_arguments()[0] == "data"
+    refused(
+        lambda: mxq.quantize_model(sym, (args, aux), data["data"], data_names=["data", "conv0_weight"]),
+        "'conv0_weight' is a parameter",
+    )
 
 
 def test_symbol_that_mxnet_has_fused_before():
