@@ -21,6 +21,8 @@ _ESCAPES = (("%", "%25"), ("\t", "%09"), ("\n", "%0A"))
 
 #: Packed parameters begin at multiples of so many bytes.
 ALIGN = 64
+#: Bytes of the digest behind them (BLAKE2b).
+_DIGEST = 16
 #: Types that a packed parameter can have.
 PACKED_DTYPES = ("int8", "uint8", "int32", "float32")
 
@@ -65,21 +67,28 @@ class Line(NamedTuple):
 
 
 def pack(params: Mapping[str, np.ndarray]) -> Tuple[np.ndarray, List[PackedParam]]:
-    """One int8 vector that holds arrays, and where each is.
+    """One int8 vector that holds arrays and behind them a digest of all its bytes, and where each array is.
 
     >>> vector, (w, b) = pack({"w": np.int8([[1, 2]]), "b": np.int32([7])})
     >>> len(vector), w, b.of(vector)
-    (68, PackedParam(name='w', dtype='int8', shape=(1, 2), offset=0), array([7], dtype=int32))
+    (144, PackedParam(name='w', dtype='int8', shape=(1, 2), offset=0), array([7], dtype=int32))
     """
     packed: List[PackedParam] = []
     end = 0
     for name, array in params.items():
         packed.append(PackedParam(name, array.dtype.name, tuple(array.shape), -(-end // ALIGN) * ALIGN))
         end = packed[-1].offset + packed[-1].size
-    vector = np.zeros(end, np.int8)
+    end = -(-end // ALIGN) * ALIGN
+    vector = np.zeros(end + _DIGEST, np.int8)
     for param in packed:
         param.of(vector)[:] = params[param.name]
+    vector[end:] = np.frombuffer(hashlib.blake2b(vector[:end], digest_size=_DIGEST).digest(), np.int8)
     return vector, packed
+
+
+def digest_of(vector: np.ndarray) -> str:
+    """The digest that packed parameters carry, in hexadecimal digits."""
+    return vector[-_DIGEST:].tobytes().hex()
 
 
 def encode(
@@ -87,6 +96,7 @@ def encode(
     inputs: Sequence[Value],
     outputs: Sequence[Value],
     packed: Sequence[Tuple[Value, PackedParam]] = (),
+    digest: str = "",
 ) -> Dict[str, str]:
     """The attributes of a region node that computes `outputs` of `nodes` from `inputs`.
 
@@ -95,6 +105,8 @@ def encode(
         inputs: what the region reads, in the order of its inputs, without the packed parameters.
         outputs: values of `nodes`, in the order of the region's outputs.
         packed: variables whose arrays are in the input behind `inputs`, with their places there.
+        digest: of that input, as `digest_of` has it. The native library compares it with the parameters that it runs
+            with. Without one every byte of them is read whenever the host may have replaced them.
     """
     line_of = {id(node): i for i, node in enumerate(nodes)}
     num_inputs = len(inputs) + bool(packed)
@@ -117,6 +129,8 @@ def encode(
         attrs["packed"] = "\n".join(
             "\t".join((_escaped(p.name), p.dtype, "x".join(map(str, p.shape)), str(p.offset))) for _, p in packed
         )
+    if digest:
+        attrs["digest"] = digest
     attrs["content_id"] = hashlib.sha1("\n".join(attrs.values()).encode()).hexdigest()[:16]
     return attrs
 

@@ -12,11 +12,10 @@ are not outputs of the symbol's internals any more; `expand_regions` gives them 
 The parameters of a region become one, because Gluon looks up and checks every parameter array at every call.
 """
 
-import hashlib
 from typing import Dict, List, Set, Tuple
 
 from ..network.graph import Graph, Node, Value
-from ..network.regions import OUTPUT, PACKED_DTYPES, REGION, encode, pack
+from ..network.regions import OUTPUT, PACKED_DTYPES, REGION, digest_of, encode, pack
 from ..network.verify import PREFIX
 
 Group = List[Node]
@@ -131,9 +130,8 @@ def _replace(graph: Graph, group: Group) -> None:
         outputs += [node.out(index) for _, index in sorted(found, key=lambda key: key[1])]
     name = outputs[0].node.name if len(outputs) == 1 else graph.unique_name("region")
     vector, places = pack({v.node.name: graph.params[v.node.name] for v in own})
-    attrs = encode(group, given, outputs, list(zip(own, places)))
+    attrs = encode(group, given, outputs, list(zip(own, places)), digest_of(vector) if own else "")
     if own:
-        attrs["content_id"] = hashlib.sha1(attrs["content_id"].encode() + vector.tobytes()).hexdigest()[:16]
         given.append(graph.add_param(f"{name}_params", vector))
     region = Node(REGION, name, {"node": name, **attrs}, given)
     graph.nodes = [n for n in graph.nodes if id(n) not in members] + [region]

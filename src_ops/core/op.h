@@ -48,6 +48,13 @@ class Op {
   virtual int64_t macs(const std::vector<TensorType>& /*in*/) const { return 0; }
 };
 
+// What the caller knows of the parameters that a kernel keeps in its slot, beside what it can read.
+enum class Known {
+  kNothing,   // they may be any: address and version can be those of an array that was freed since
+  kVersions,  // the host's arrays live as long as the slot: where address and version are the same, contents are
+  kSame,      // they are those the slot was filled with
+};
+
 // What an implementation may use while it runs.
 struct RunContext {
   void* stream = nullptr;                  // CUDA stream; null on CPU
@@ -56,7 +63,7 @@ struct RunContext {
                                            // order of the stream, and to be asked for once: MXNet has one such buffer
   std::shared_ptr<void>* slot = nullptr;   // private to one node of one executor: packed weights and the like.
                                            // May be empty at any call: under plain hybridize() it is new each time.
-  bool same_params = false;                // the caller knows that kept inputs are those the slot was filled with
+  Known known = Known::kNothing;
 };
 
 // An operator bound to input and output types (a primitive). Shared between nodes, executors and threads through

@@ -6,15 +6,10 @@
 #include <limits>
 
 #include "../core/cache.h"
+#include "parallel.h"
 
 namespace mxq {
 namespace {
-
-constexpr size_t kMaxBytes = size_t{1} << 30;  // VGG-16, the largest common network, has 0.14e9 weights
-constexpr size_t kMaxArrays = 16384;           // a hundred bytes each
-constexpr size_t kWhole = 32 << 10;            // tensors up to this size are hashed whole
-constexpr size_t kChunk = 64;
-constexpr size_t kQuickChunks = 8;
 
 inline uint64_t mix(uint64_t h, uint64_t v) {
   h = (h ^ v) * 0x9E3779B97F4A7C15ull;
@@ -36,26 +31,23 @@ uint64_t hash_bytes(const char* p, size_t n, uint64_t seed) {
   return lane[0];
 }
 
-// `chunks` parts of 64 bytes from the first to the last byte, or everything where it is no more than `whole`.
-uint64_t fingerprint(const Tensor* t, size_t chunks, size_t whole, uint64_t seed) {
-  if (!t) return seed;
-  const size_t n = t->size() * size_of(t->dtype());
-  const char* p = t->as<const char>();
-  if (n <= std::max(whole, chunks * kChunk)) return hash_bytes(p, n, seed);
-  uint64_t h = seed;
-  for (size_t i = 0; i < chunks; ++i) h = hash_bytes(p + (n - kChunk) * i / (chunks - 1), kChunk, h);
-  return h;
-}
-
-uint64_t fingerprint(const LayerParams& params, size_t chunks, size_t whole) {
-  uint64_t h = fingerprint(params.weight, chunks, whole, 1);
-  h = fingerprint(params.weight_scale, chunks, whole, h);
-  h = fingerprint(params.bias, chunks, whole, h);
-  return fingerprint(params.slope, chunks, whole, h);
+uint64_t hash_tensor(const Tensor& t, uint64_t seed) {
+  constexpr int64_t kPart = 256 << 10;
+  const auto n = static_cast<int64_t>(t.size() * size_of(t.dtype()));
+  const char* const p = t.as<const char>();
+  seed = mix(seed, n);
+  if (n <= kPart) return hash_bytes(p, n, seed);
+  const int64_t parts = (n + kPart - 1) / kPart;
+  std::vector<uint64_t> hashes(parts);
+  parallel_for(parts, kPart / 4, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) hashes[i] = hash_bytes(p + i * kPart, std::min(kPart, n - i * kPart), seed);
+  });
+  return hash_bytes(reinterpret_cast<const char*>(hashes.data()), parts * sizeof(uint64_t), seed);
 }
 
 constexpr int kParams = 4;
 
+// The address and version of each parameter.
 struct Identity {
   const void* data[kParams];
   uint64_t version[kParams];
@@ -75,28 +67,11 @@ Identity identify(const LayerParams& params) {
   return id;
 }
 
-// Arrays that have been seen, by where they are, whose they are and what can be read of them in a hurry.
-struct ArrayKey {
-  Identity id;
-  uint64_t fingerprint;
-  bool operator==(const ArrayKey& o) const { return fingerprint == o.fingerprint && id == o.id; }
-};
-
-struct ArrayHash {
-  size_t operator()(const ArrayKey& key) const {
-    uint64_t h = key.fingerprint;
-    for (int i = 0; i < kParams; ++i) h = mix(mix(h, reinterpret_cast<uint64_t>(key.id.data[i])), key.id.version[i]);
-    return h;
-  }
-};
-
-// What they hold: a hash of every byte.
-using Content = uint64_t;
-
 struct PackedKey {
   std::string format;
-  Content content;
-  bool operator==(const PackedKey& o) const { return content == o.content && format == o.format; }
+  Shape weight;
+  uint64_t content;  // a hash of every byte of the parameters
+  bool operator==(const PackedKey& o) const { return content == o.content && format == o.format && weight == o.weight; }
 };
 
 struct PackedHash {
@@ -104,13 +79,8 @@ struct PackedHash {
 };
 
 // Never destroyed: MXNet's threads may run an operator while the process exits.
-LruCache<ArrayKey, Content, ArrayHash>& contents() {
-  static auto* c = new LruCache<ArrayKey, Content, ArrayHash>(kMaxArrays);
-  return *c;
-}
-
 LruCache<PackedKey, Packed, PackedHash>& cache() {
-  static auto* c = new LruCache<PackedKey, Packed, PackedHash>(kMaxBytes);
+  static auto* c = new LruCache<PackedKey, Packed, PackedHash>(kMaxPackedBytes);
   return *c;
 }
 
@@ -118,7 +88,7 @@ LruCache<PackedKey, Packed, PackedHash>& cache() {
 struct Last {
   std::string format;
   Identity id;
-  uint64_t quick;  // fingerprint of a few parts only
+  uint64_t content;
   PackedPtr packed;
   std::shared_ptr<void> beside;
 };
@@ -138,26 +108,26 @@ std::string packed_format(const OutputStage& stage, const std::string& layout) {
 
 PackedPtr find_packed(const std::string& format, const LayerParams& params, RunContext* ctx,
                       const std::function<std::shared_ptr<Packed>()>& make) {
-  constexpr size_t kChunks = 64;
-  if (ctx && ctx->same_params && ctx->slot && *ctx->slot) return static_cast<const Last*>(ctx->slot->get())->packed;
-  const Identity id = identify(params);
   const bool has_slot = ctx && ctx->slot;
-  const uint64_t quick = has_slot ? fingerprint(params, kQuickChunks, 0) : 0;
-  if (has_slot && *ctx->slot) {
-    const auto& last = *static_cast<const Last*>(ctx->slot->get());
-    if (last.quick == quick && last.id == id && last.format == format) return last.packed;
+  auto* const last = has_slot ? static_cast<Last*>(ctx->slot->get()) : nullptr;
+  const bool is_last = last && last->format == format;
+  if (is_last && ctx->known == Known::kSame) return last->packed;
+  const Identity id = identify(params);
+  if (is_last && ctx->known == Known::kVersions && last->id == id) return last->packed;
+  uint64_t content = 1;
+  for (const Tensor* t : {params.weight, params.weight_scale, params.bias, params.slope}) {
+    content = t ? hash_tensor(*t, content) : mix(content, 0);
   }
-  const uint64_t seen = mix(fingerprint(params, kChunks, kWhole), std::hash<std::string>()(format));
-  const auto content = contents().get(ArrayKey{id, seen}, [&] {
-    constexpr size_t kAll = std::numeric_limits<size_t>::max();
-    return std::make_pair(std::make_shared<const Content>(fingerprint(params, kChunks, kAll)), size_t{1});
-  });
-  PackedPtr packed = cache().get(PackedKey{format, *content}, [&] {
+  if (is_last && last->content == content) {
+    last->id = id;
+    return last->packed;
+  }
+  PackedPtr packed = cache().get(PackedKey{format, params.weight->shape(), content}, [&] {
     std::shared_ptr<Packed> made = make();
     const size_t bytes = made->bytes;
     return std::make_pair(PackedPtr(std::move(made)), bytes);
   });
-  if (has_slot) *ctx->slot = std::make_shared<Last>(Last{format, id, quick, packed, nullptr});
+  if (has_slot) *ctx->slot = std::make_shared<Last>(Last{format, id, content, packed, nullptr});
   return packed;
 }
 
@@ -166,19 +136,13 @@ std::shared_ptr<void>* kept_beside(RunContext* ctx) {
   return &static_cast<Last*>(ctx->slot->get())->beside;
 }
 
-uint64_t signature(const std::vector<Tensor>& tensors, const std::vector<int>& which) {
-  // The parameters as the host has them are out of the caches: all reads are started before the first is waited for.
-  for (int i : which) {
-    const size_t n = tensors[i].size() * size_of(tensors[i].dtype());
-    const char* p = tensors[i].as<const char>();
-    for (size_t k = 0; k < kQuickChunks && n > kChunk; ++k)
-      __builtin_prefetch(p + (n - kChunk) * k / (kQuickChunks - 1));
-  }
+size_t packed_bytes(const std::shared_ptr<void>& slot) {
+  return slot ? static_cast<const Last*>(slot.get())->packed->bytes : 0;
+}
+
+uint64_t hash_of(const std::vector<Tensor>& tensors, const std::vector<int>& which) {
   uint64_t h = which.size();
-  for (int i : which) {
-    h = mix(mix(h, reinterpret_cast<uint64_t>(tensors[i].data)), tensors[i].version);
-    h = fingerprint(&tensors[i], kQuickChunks, 0, h);
-  }
+  for (int i : which) h = hash_tensor(tensors[i], h);
   return h;
 }
 

@@ -1,11 +1,13 @@
 // Weights in the layout a kernel wants, made once and kept in a bounded cache that belongs to the process.
 //
-// The key holds everything that the packed form depends on: the kernel's format, the node's content_id, and a hash of
-// all parameters, so that copies of a network share what is packed. Hashing all of a network's weights at every
-// forward would cost as much as running it, so the hash is remembered by format, content_id, address, version and a
-// fingerprint of the contents. Address and version alone can be those of a freed array; the fingerprint covers small
-// tensors whole and evenly spread parts of large ones. What it cannot see: an array freed and another one allocated at
-// its address with the same version and content_id, that differs from it only between the parts.
+// The key holds everything that the packed form depends on: the kernel's format, the node's content_id, the weight's
+// shape and a hash of every byte of all parameters, so that copies of a network share what is packed.
+//
+// Address and version do not tell an array from another one that was freed and allocated anew at its address, and no
+// sample of its bytes does. They are proof only where somebody holds the array: MXNet holds the parameters of a state
+// that it keeps from one forward to the next (executors, static_alloc with static_shape). Anywhere else every byte is
+// hashed at every call, about 0.1 ms per megabyte. Regions, whose packed parameters carry a digest, need not:
+// region_params.h.
 #pragma once
 
 #include <cstdint>
@@ -19,6 +21,10 @@
 
 namespace mxq {
 
+// Of all packed weights that the process keeps for later calls; those in use are kept in any case. VGG-16, the largest
+// common network, has 0.14e9 weights.
+constexpr size_t kMaxPackedBytes = size_t{1} << 30;
+
 struct Packed {
   virtual ~Packed() = default;
   ChannelTerms terms;
@@ -30,8 +36,8 @@ using PackedPtr = std::shared_ptr<const Packed>;
 // Everything but the parameters that the packed form depends on, as a key: the layout and parts of the stage.
 std::string packed_format(const OutputStage& stage, const std::string& layout);
 
-// Finds the packed weights, or calls make() and keeps the result. Cheap (microseconds) where they are known: with
-// ctx->slot, which holds those of the last call, less than one.
+// Finds the packed weights, or calls make() and keeps the result. ctx->slot holds those of the last call, ctx->known
+// says what that proves.
 PackedPtr find_packed(const std::string& format, const LayerParams& params, RunContext* ctx,
                       const std::function<std::shared_ptr<Packed>()>& make);
 
@@ -39,9 +45,11 @@ PackedPtr find_packed(const std::string& format, const LayerParams& params, RunC
 // slot, empty at first and whenever other weights were found. Kernels of other shapes may have used it.
 std::shared_ptr<void>* kept_beside(RunContext* ctx);
 
-// Address, version and a quick fingerprint of all of these tensors as one number: what tells a caller with slots of its
-// own that they were filled with the same parameters.
-uint64_t signature(const std::vector<Tensor>& tensors, const std::vector<int>& which);
+// Bytes of the packed weights that a slot holds.
+size_t packed_bytes(const std::shared_ptr<void>& slot);
+
+// A hash of every byte of these tensors.
+uint64_t hash_of(const std::vector<Tensor>& tensors, const std::vector<int>& which);
 
 // Terms, largest sum and an account of bytes, the same for every layout.
 void describe_packed(const OutputStage& stage, const LayerParams& params, size_t bytes, Packed* packed);

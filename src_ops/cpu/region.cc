@@ -12,6 +12,7 @@
 #include "../ops/region_plan.h"
 #include "packed_weights.h"
 #include "parallel.h"
+#include "region_params.h"
 
 namespace mxq {
 namespace {
@@ -20,6 +21,7 @@ namespace {
 struct Session {
   std::vector<std::vector<Tensor>> in, out;  // of each step
   std::vector<std::shared_ptr<void>> slots;
+  size_t bytes = 0;  // all that it holds, once it has run; packed weights in full, though others may hold them too
 };
 using SessionPtr = std::unique_ptr<Session>;
 
@@ -32,7 +34,7 @@ class IdleSessions {
     for (auto it = entries_.begin(); it != entries_.end(); ++it) {
       if (it->plan != plan || it->params != params) continue;
       SessionPtr session = std::move(it->session);
-      bytes_ -= it->bytes;
+      bytes_ -= session->bytes;
       entries_.erase(it);
       return session;
     }
@@ -45,24 +47,43 @@ class IdleSessions {
                        [&](const Entry& e) { return e.plan == plan && e.params == params; });
   }
 
-  void give(uint64_t plan, uint64_t params, size_t bytes, SessionPtr session) {
+  void give(uint64_t plan, uint64_t params, SessionPtr session) {
     std::list<Entry> dropped;  // destroyed after the lock
     std::lock_guard<std::mutex> lock(mutex_);
-    entries_.push_front({plan, params, bytes, std::move(session)});
-    bytes_ += bytes;
-    while ((bytes_ > kMaxBytes && entries_.size() > 1) || entries_.size() > kMaxSessions) {
-      bytes_ -= entries_.back().bytes;
-      dropped.splice(dropped.begin(), entries_, std::prev(entries_.end()));
+    bytes_ += session->bytes;
+    entries_.push_front({plan, params, std::move(session)});
+    while ((bytes_ > kMaxPackedBytes && entries_.size() > 1) || entries_.size() > kMaxSessions) {
+      take_out(std::prev(entries_.end()), &dropped);
     }
   }
 
+  // A plan that is no more takes none.
+  void drop(uint64_t plan) {
+    std::list<Entry> dropped;
+    std::lock_guard<std::mutex> lock(mutex_);
+    for (auto it = entries_.begin(); it != entries_.end();) {
+      const auto at = it++;
+      if (at->plan == plan) take_out(at, &dropped);
+    }
+  }
+
+  size_t bytes() {
+    std::lock_guard<std::mutex> lock(mutex_);
+    return bytes_;
+  }
+
  private:
-  static constexpr size_t kMaxSessions = 256, kMaxBytes = size_t{1} << 30;
+  static constexpr size_t kMaxSessions = 256;
   struct Entry {
     uint64_t plan, params;
-    size_t bytes;
     SessionPtr session;
   };
+
+  void take_out(std::list<Entry>::iterator at, std::list<Entry>* to) {
+    bytes_ -= at->session->bytes;
+    to->splice(to->begin(), entries_, at);
+  }
+
   std::mutex mutex_;
   std::list<Entry> entries_;
   size_t bytes_ = 0;
@@ -92,11 +113,13 @@ class CpuRegion : public Kernel {
       plan_ = plan_region(op, part);
     }
     id_ = next_id++;
-    for (int i : plan_.kept_inputs) kept_bytes_ += num_elements(in[i].shape) * size_of(in[i].dtype);
+    params_ = std::make_unique<RegionParams>(op, plan_.kept_inputs);
   }
 
+  ~CpuRegion() override { idle_sessions().drop(id_); }
+
   void run(const std::vector<Tensor>& in, const std::vector<Tensor>& out, RunContext* ctx) const override {
-    const uint64_t params = signature(in, plan_.kept_inputs);
+    const uint64_t params = params_->content(in, ctx);
     if (parts_ == 1) {
       run_part(in, out, params, static_cast<char*>(ctx->workspace(plan_.arena_bytes)));
       return;
@@ -133,13 +156,15 @@ class CpuRegion : public Kernel {
     for (size_t i = 0; i < plan_.steps.size(); ++i) {
       const RegionStep& step = plan_.steps[i];
       inner.slot = &session->slots[i];
-      inner.same_params = same_params && step.keeps_inputs;
+      // Weights that the region itself computes are new at every call.
+      inner.known = same_params && step.keeps_inputs ? Known::kSame : Known::kNothing;
       profile.start();
       within(*step.line, [&] { step.kernel->run(session->in[i], session->out[i], &inner); });
       profile.stop([&] { return describe(step); });
       scratch.reset();
     }
-    idle_sessions().give(id_, params, kept_bytes_ / parts_, std::move(session));  // parts share what is kept
+    if (!same_params) session->bytes = bytes_of(*session);
+    idle_sessions().give(id_, params, std::move(session));
   }
 
   // Types of the inputs for the examples that a thread runs at once; empty where all threads work on all examples.
@@ -162,6 +187,13 @@ class CpuRegion : public Kernel {
     const auto bytes = static_cast<int64_t>(whole.size() * size_of(whole.dtype())) / parts_;
     to->data = whole.as<char>() + part * bytes;
     to->type.shape[0] = whole.type.shape[0] / parts_;
+  }
+
+  static size_t bytes_of(const Session& session) {
+    constexpr size_t kStep = 4096;  // tensors of a step, and a library's objects for them
+    size_t bytes = session.slots.size() * kStep;
+    for (const auto& slot : session.slots) bytes += packed_bytes(slot);
+    return bytes;
   }
 
   SessionPtr new_session() const {
@@ -200,8 +232,8 @@ class CpuRegion : public Kernel {
   const std::string label_;
   RegionPlan plan_;    // of a part
   int64_t parts_ = 1;  // of the batch, which threads share
+  std::unique_ptr<const RegionParams> params_;
   uint64_t id_;
-  size_t kept_bytes_ = 0;
 };
 
 }  // namespace

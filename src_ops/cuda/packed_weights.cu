@@ -129,7 +129,7 @@ const char* find_packed(PackParams p, const std::vector<Tensor>& in, const Outpu
     launch(pack_kernel, dim3(p.out_c), dim3(kPackThreads), 0, stream, p);
     return to;
   };
-  if (!context.slot) return pack(temporary);
+  if (!context.slot || context.known != Known::kVersions) return pack(temporary);
   int device = 0;
   check(cudaGetDevice(&device), "asking for the device");
   const Identity id = identify(p, params);

@@ -2,12 +2,12 @@
 //
 // Whether packed weights still belong to the weights of a call has to be known without reading them: the host cannot
 // look at device memory without waiting for it. Address and version, which the host does know, are enough for one
-// state (one node of one executor): MXNet changes the version with every write, and an executor's arrays are not freed
-// under it. They are not enough between states, where an array may have been freed and another one allocated at its
-// address with the same version. So packed weights belong to a state and are never shared: a state's first call packs
-// into MXNet's temporary space, its second one into memory of its own, and later ones find them there. Where MXNet
-// makes a new state for every forward (plain hybridize), every forward packs: a kernel more per layer, and always
-// right.
+// state (one node of one executor) whose parameters MXNet holds (Known::kVersions): it changes the version with every
+// write, and an executor's arrays are not freed under it. They are not enough between states, where an array may have
+// been freed and another one allocated at its address with the same version. So packed weights belong to a state and
+// are never shared: a state's first call packs into MXNet's temporary space, its second one into memory of its own, and
+// later ones find them there. Where MXNet makes a new state for every forward (plain hybridize), every forward packs: a
+// kernel more per layer, and always right.
 #pragma once
 
 #include <cstdint>

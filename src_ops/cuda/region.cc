@@ -61,6 +61,7 @@ class Region : public Kernel {
     Extra extra(stream_of(*ctx));
     RunContext inner;
     inner.stream = ctx->stream;
+    inner.known = ctx->known;
     inner.workspace = [&](size_t bytes) -> void* {
       size_t known = step_bytes_;
       while (bytes > known && !step_bytes_.compare_exchange_weak(known, bytes)) {

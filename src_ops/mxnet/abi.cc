@@ -284,6 +284,9 @@ MX_INT_RET _opCallFStatefulCompute(int is_forward, void* state_op, const int64_t
     }
 #endif
     context.slot = &state->slot;
+    // MXNet holds the parameters of a state that it keeps from one forward to the next. Of weights that a network takes
+    // as data it holds none; mxq writes a content_id where they are parameters.
+    if (node->has_content_id) context.known = Known::kVersions;
     Profile profile("");
     profile.start();
     bound.kernel->run(frame->in, frame->out, &context);

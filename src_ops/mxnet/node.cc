@@ -67,6 +67,7 @@ std::shared_ptr<const ParsedNode> parse(const OpEntry& entry, const RawAttrs& ra
   node->label = entry.name;
   node->name = values.count("node") ? values["node"] : "";
   if (values.count("node")) node->label += " '" + node->name + "'";
+  node->has_content_id = values.count("content_id") && !values["content_id"].empty();
   const Attrs attrs(node->label, std::move(values));
   node->backend = attrs.get_string("backend", "auto");
   node->op = parse_op(entry, attrs);

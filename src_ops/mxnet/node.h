@@ -28,6 +28,7 @@ struct ParsedNode {
   std::string name;   // of the node, as its attribute `node` says
   std::string label;  // "mxq_conv 'conv1'"
   std::string backend;
+  bool has_content_id = false;
   std::unique_ptr<Op> op;
   size_t weight() const { return op->weight(); }
 };

@@ -204,6 +204,10 @@ RegionOp::RegionOp(const Attrs& attrs) : label(attrs.op_name()) {
   try {
     Reader reader(attrs, num_inputs_);
     packed = reader.packed();
+    has_digest = attrs.has("digest");
+    if (has_digest && (packed.empty() || !from_hex(attrs.get_string("digest", ""), &digest))) {
+      reader.fail("digest", "32 hexadecimal digits are accepted, where there are packed parameters");
+    }
     read(reader);
   } catch (const Error& e) {  // of a line
     throw Error(labelled("mxq_region", label, e.what()));
@@ -239,6 +243,7 @@ void RegionOp::infer_shapes(std::vector<Shape>* in, std::vector<Shape>* out) con
     for (const PackedParam& p : packed) {
       bytes = std::max(bytes, p.offset + num_elements(p.type.shape) * size_of(p.type.dtype));
     }
+    if (has_digest) bytes = (bytes + 63) / 64 * 64 + digest.size();
     unify_shape("packed parameters", {static_cast<int64_t>(bytes)}, &in->back());
   }
   infer(

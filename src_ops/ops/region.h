@@ -11,6 +11,9 @@
 //   packed:     parameters in the last input, an int8 vector: one line each, fields between tabs: name, type, shape
 //               (6x3x3x3), offset in bytes, a multiple of 64. They are counted behind the inputs: with num_inputs=2,
 //               the first one is "i2".
+//   digest:     of the packed parameters, 32 hexadecimal digits (core/digest.h). Where it is given, the last input has
+//               the digest's 16 bytes behind the parameters, at the next multiple of 64, and what is before them gives
+//               this digest. So symbol and parameters of different networks are told apart, and damaged ones noticed.
 //   outputs:    references as above, one or more lines' outputs, none twice
 //   content_id: tells regions apart that differ; not read
 #pragma once
@@ -19,6 +22,7 @@
 #include <string>
 #include <vector>
 
+#include "../core/digest.h"
 #include "../core/op.h"
 
 namespace mxq {
@@ -65,6 +69,8 @@ class RegionOp : public Op {
   std::shared_ptr<const std::vector<RegionLine>> lines;  // kernels may outlive the operator
   std::vector<RegionValue> outputs;
   std::vector<PackedParam> packed;
+  bool has_digest = false;
+  Digest digest{};
 
  private:
   class Reader;

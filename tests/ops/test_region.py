@@ -13,7 +13,7 @@ from parameterized import parameterized
 from mxq import profile
 from mxq.native import library as native
 from mxq.network.graph import VARIABLE, Graph, Node
-from mxq.network.regions import encode, pack
+from mxq.network.regions import digest_of, encode, pack
 
 from .calling import call, check_all, error_of, integers, nd, threads
 
@@ -64,7 +64,9 @@ class _Builder:
         params = list(zip(self.inputs, self.arrays))[num_data:]
         vector, places = pack({value.node.name: array for value, array in params})
         placed = [(value, place) for (value, _), place in zip(params, places)]
-        return [*self.arrays[:num_data], vector], encode(self.nodes, self.inputs[:num_data], outputs, placed)
+        return [*self.arrays[:num_data], vector], encode(
+            self.nodes, self.inputs[:num_data], outputs, placed, digest_of(vector)
+        )
 
     def check(self, outputs):
         expected = [self.results[id(v.node), v.index] for v in outputs]

@@ -51,7 +51,7 @@ class Int8:
         self.attrs = dict(
             kernel=(layer.kernel,) * 2, stride=(layer.stride,) * 2, pad_begin=(pad, pad), pad_end=(pad, pad),
             num_filter=layer.filters, num_group=layer.groups, in_scale=1.0, out_scale=0.01, act="relu",
-            sum="before_act" if layer.residual else "none", sum_scale=0.01,
+            sum="before_act" if layer.residual else "none", sum_scale=0.01, content_id="layer",  # keeps what it packed
         )  # fmt: skip
 
     def runs(self, backend: str) -> List[Callable[[], Any]]:
