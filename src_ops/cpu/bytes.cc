@@ -15,17 +15,54 @@ namespace mxq {
 namespace {
 
 // 16 x 16 bytes in registers: four rounds of interleaving, SSE2 only, which every x86-64 has.
-inline void transpose16(const uint8_t* src, ptrdiff_t src_stride, uint8_t* dst, ptrdiff_t dst_stride) {
-  __m128i a[16], b[16];
-  for (int i = 0; i < 16; ++i) a[i] = _mm_loadu_si128(reinterpret_cast<const __m128i*>(src + i * src_stride));
+inline void transpose_registers(__m128i* a) {
+  __m128i b[16];
   for (int round = 0; round < 4; ++round) {
     for (int i = 0; i < 8; ++i) {
       b[2 * i] = _mm_unpacklo_epi8(a[i], a[i + 8]);
       b[2 * i + 1] = _mm_unpackhi_epi8(a[i], a[i + 8]);
     }
-    std::memcpy(a, b, sizeof(a));
+    std::memcpy(a, b, sizeof(b));
   }
+}
+
+inline void transpose16(const uint8_t* src, ptrdiff_t src_stride, uint8_t* dst, ptrdiff_t dst_stride) {
+  __m128i a[16];
+  for (int i = 0; i < 16; ++i) a[i] = _mm_loadu_si128(reinterpret_cast<const __m128i*>(src + i * src_stride));
+  transpose_registers(a);
   for (int i = 0; i < 16; ++i) _mm_storeu_si128(reinterpret_cast<__m128i*>(dst + i * dst_stride), a[i]);
+}
+
+// The first n bytes, and no other memory.
+inline __m128i load_part(const uint8_t* from, int64_t n) {
+  alignas(16) uint8_t bytes[16] = {};
+  uint8_t* to = bytes;
+  if (n & 16) return _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
+  if (n & 8) std::memcpy(to, from, 8), to += 8, from += 8;
+  if (n & 4) std::memcpy(to, from, 4), to += 4, from += 4;
+  if (n & 2) std::memcpy(to, from, 2), to += 2, from += 2;
+  if (n & 1) *to = *from;
+  return _mm_load_si128(reinterpret_cast<const __m128i*>(bytes));
+}
+
+inline void store_part(__m128i value, uint8_t* to, int64_t n) {
+  if (n & 16) return _mm_storeu_si128(reinterpret_cast<__m128i*>(to), value);
+  alignas(16) uint8_t bytes[16];
+  _mm_store_si128(reinterpret_cast<__m128i*>(bytes), value);
+  const uint8_t* from = bytes;
+  if (n & 8) std::memcpy(to, from, 8), to += 8, from += 8;
+  if (n & 4) std::memcpy(to, from, 4), to += 4, from += 4;
+  if (n & 2) std::memcpy(to, from, 2), to += 2, from += 2;
+  if (n & 1) *to = *from;
+}
+
+// The same of up to 16 rows and columns.
+void transpose_part(const uint8_t* src, ptrdiff_t src_stride, uint8_t* dst, ptrdiff_t dst_stride, int64_t rows,
+                    int64_t cols) {
+  __m128i a[16] = {};
+  for (int64_t i = 0; i < rows; ++i) a[i] = load_part(src + i * src_stride, cols);
+  transpose_registers(a);
+  for (int64_t i = 0; i < cols; ++i) store_part(a[i], dst + i * dst_stride, rows);
 }
 
 // Images: few channels, so that one side of the transposition is 2 to 4 wide and dense.
@@ -160,14 +197,20 @@ void transpose_bytes(const uint8_t* src, ptrdiff_t src_stride, uint8_t* dst, ptr
     if (cols == 3) return deinterleave3(src, dst, dst_stride, rows);
     if (cols == 4) return deinterleave4(src, dst, dst_stride, rows);
   }
-  const int64_t whole_rows = rows / 16 * 16, whole_cols = cols / 16 * 16;
-  for (int64_t c = 0; c < whole_cols; c += 16) {
-    for (int64_t r = 0; r < whole_rows; r += 16) {
-      transpose16(src + r * src_stride + c, src_stride, dst + c * dst_stride + r, dst_stride);
+  // Where blocks do not fit, the last one begins earlier; what two of them write is the same.
+  const bool parts = rows < 16 || cols < 16;
+  for (int64_t c = 0; c < cols; c += 16) {
+    const int64_t at_c = cols < 16 ? 0 : std::min(c, cols - 16);
+    for (int64_t r = 0; r < rows; r += 16) {
+      const int64_t at_r = rows < 16 ? 0 : std::min(r, rows - 16);
+      const uint8_t* const from = src + at_r * src_stride + at_c;
+      uint8_t* const to = dst + at_c * dst_stride + at_r;
+      if (parts) {
+        transpose_part(from, src_stride, to, dst_stride, std::min<int64_t>(rows, 16), std::min<int64_t>(cols, 16));
+      } else {
+        transpose16(from, src_stride, to, dst_stride);
+      }
     }
-  }
-  for (int64_t c = 0; c < cols; ++c) {
-    for (int64_t r = c < whole_cols ? whole_rows : 0; r < rows; ++r) dst[c * dst_stride + r] = src[r * src_stride + c];
   }
 }
 

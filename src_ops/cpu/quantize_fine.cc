@@ -1,5 +1,6 @@
 // mxq_quantize_v2 with fine_steps above 1.
 #include <algorithm>
+#include <cstring>
 
 #include "../ops/layout.h"
 #include "../ops/quantize_v2.h"
@@ -43,6 +44,36 @@ MXQ_CLONES void rest_row(const float* src, uint8_t* dst, int64_t n, FineRow row)
   }
 }
 
+// Both parts of each value, which share the first steps.
+MXQ_CLONES void both_rows(const float* __restrict src, uint8_t* __restrict whole, uint8_t* __restrict rest, int64_t n,
+                          FineRow row) {
+  for (int64_t i = 0; i < n; ++i) {
+    const float t = src[i] * row.inverse + row.zero_point;
+    const float down = whole_steps(t, row);
+    float v = (t - down) * row.steps;
+    v = v > 0.0f ? v : 0.0f;  // also NaN
+    v = v < row.steps ? v : row.steps;
+    v = round_small(v) + row.zero_point;
+    whole[i] = static_cast<uint8_t>(static_cast<int>(down));
+    rest[i] = static_cast<uint8_t>(static_cast<int>(v < row.high ? v : row.high));
+  }
+}
+
+// dst = a[0..n), b[0..n), a[n..2n), ... for `rows` pieces of each. Up to kBytes are copied at a time, from `a` and `b`
+// too; what is written too much is overwritten by what follows.
+template <int64_t kBytes>
+void alternate(const uint8_t* a, const uint8_t* b, int64_t rows, int64_t n, uint8_t* dst) {
+  const int64_t loose = std::max<int64_t>(0, rows - (kBytes - n + 2 * n - 1) / (2 * n));
+  for (int64_t r = 0; r < loose; ++r, a += n, b += n, dst += 2 * n) {
+    std::memcpy(dst, a, kBytes);
+    std::memcpy(dst + n, b, kBytes);
+  }
+  for (int64_t r = loose; r < rows; ++r, a += n, b += n, dst += 2 * n) {
+    std::memcpy(dst, a, n);
+    std::memcpy(dst + n, b, n);
+  }
+}
+
 class CpuQuantizeFine : public Kernel {
  public:
   explicit CpuQuantizeFine(const QuantizeV2Op& op)
@@ -72,14 +103,36 @@ class CpuQuantizeFine : public Kernel {
       return;
     }
     parallel_for(outer, block * 6, [&](int64_t begin, int64_t end) {
+      if (block <= kMostCopied) return short_rows(src, dst, block, begin, end);
       for (int64_t i = begin; i < end; ++i) {
-        whole_row(src + i * block, dst + 2 * i * block, block, row_);
-        rest_row(src + i * block, dst + (2 * i + 1) * block, block, row_);
+        both_rows(src + i * block, dst + 2 * i * block, dst + (2 * i + 1) * block, block, row_);
       }
     });
   }
 
  private:
+  static constexpr int64_t kMostCopied = 64;
+
+  // Rows [begin, end) of few values: many at once, and then to their places.
+  void short_rows(const float* src, uint8_t* dst, int64_t block, int64_t begin, int64_t end) const {
+    constexpr int64_t kTogether = 2048;
+    uint8_t whole[kTogether + kMostCopied], rest[kTogether + kMostCopied];
+    for (int64_t rows; begin < end; begin += rows) {
+      rows = std::min(end - begin, kTogether / block);
+      both_rows(src + begin * block, whole, rest, rows * block, row_);
+      uint8_t* const to = dst + 2 * begin * block;
+      if (block <= 8) {
+        alternate<8>(whole, rest, rows, block, to);
+      } else if (block <= 16) {
+        alternate<16>(whole, rest, rows, block, to);
+      } else if (block <= 32) {
+        alternate<32>(whole, rest, rows, block, to);
+      } else {
+        alternate<kMostCopied>(whole, rest, rows, block, to);
+      }
+    }
+  }
+
   bool channels_last_;
   int64_t axis_;
   FineRow row_;

@@ -72,6 +72,15 @@ def test_two_parts_are_finer_than_one():
     assert np.abs(two).max() < 1.01 * np.abs(one).max() / 8
 
 
+@parameterized.expand([(c,) for c in (1, 7, 8, 9, 16, 31, 33, 63, 64, 65)])
+def test_two_parts_of_many_short_rows(channels):
+    """Copied in pieces that overlap: all of them right, the last ones too, and nothing behind them."""
+    attrs = dict(out_type="int8", min_calib_range=-2.0, max_calib_range=2.0, fine_steps=8)
+    data = np.random.RandomState(channels).randn(1, channels, 40, 57).astype(np.float32)
+    for array, change in ((data, {"layout": "channels_last"}), (channels_last(data), {"axis": -1})):
+        check_all("mxq_quantize_v2", [array], {**attrs, **change}, quantize_v2(array, {**attrs, **change}))
+
+
 def test_two_parts_of_values_that_are_no_numbers():
     data = np.float32([[np.nan, np.inf, -np.inf, 3e38, -3e38, 0.0, -0.0, 1e-45]] * 9)
     for dtype in ("int8", "uint8"):
