@@ -96,7 +96,8 @@ def quantize_model(
         calib_table: a CalibTable or the path of a saved one, instead of calibration.
         statistics: what mxq.collect_statistics returned, or the path of its file, instead of `calib_data`: any
             `calib_mode` without running the network.
-        quantized_dtype: 'auto' (uint8 for tensors without negative values, else int8), 'int8' or 'uint8'.
+        quantized_dtype: 'auto' (uint8 for tensors without negative values, and with a zero point where that makes
+            the error clearly smaller; else int8), 'int8' or 'uint8'.
         activation_bits: 8, or 11: what convolutions and fully connected layers read comes in two 8-bit parts, and
             residual sums, poolings and concats between them are float. The rounding of activations all but vanishes,
             for about twice the multiplications and four times the memory traffic of activations; grouped convolutions

@@ -1,8 +1,10 @@
 """From statistics to a calibration table."""
 
+import functools
 import inspect
-from typing import Callable, Dict, Iterable, Mapping, Optional, Tuple, Union
+from typing import Callable, Dict, Iterable, Mapping, NamedTuple, Optional, Tuple, Union
 
+from ..arithmetic.qmath import QMAX, range_to_qparams
 from ..errors import CalibrationError, ConfigError, nearest
 from . import thresholds
 from .aciq import aciq
@@ -26,6 +28,9 @@ ALIASES = {"naive": "minmax"}
 #: 0.9 dB over 1, 2 is no better than 1.
 FINE_MARGIN = 1.5
 DTYPES = ("auto", "int8", "uint8")
+#: How much smaller the expected squared error of a tensor with negative values must be for a zero point. Of pixels
+#: scaled to [-1, 1], one would put every value between two levels.
+WORTH_A_ZERO_POINT = 0.9
 
 
 def check_mode(mode: str) -> str:
@@ -62,7 +67,8 @@ def choose(
         keys: the tensors; all of the statistics by default.
         graph_hash: of the calibrated graph, for the table.
         dtype: what the tensors become: 'int8' (symmetric), 'uint8' (affine, contains 0), or 'auto': uint8 where no
-            value is negative. One for all, or by tensor key (those not named: 'auto').
+            value is negative or where that makes the error clearly smaller; the table's `dtypes` says which. One for
+            all, or by tensor key (those not named: 'auto').
         fine_steps: by tensor key, into how many parts a step is divided (11-bit tensors: 8); 1 where not named. 'mse'
             weighs clipping against rounding, so it clips those less, and leaves them a margin of FINE_MARGIN.
         clip_cost: for 'auto', how much clipping a tensor costs. The error that is compared is the expected squared
@@ -79,7 +85,7 @@ def choose(
     for option in options:
         if option not in known:
             raise ConfigError(f"mode {name!r} has no option {option!r}; it has {', '.join(known) or 'none'}")
-    ranges, modes = {}, {}
+    ranges, modes, dtypes = {}, {}, {}
     tensors = {key: statistics[key] for key in (statistics if keys is None else keys)}
     for key, tensor in tensors.items():
         try:
@@ -89,28 +95,57 @@ def choose(
         kind = dtype if isinstance(dtype, str) else dtype.get(key, "auto")
         if kind not in DTYPES:
             raise ConfigError(f"dtype {kind!r} of tensor {key!r}: accepted are {', '.join(DTYPES)}")
-        if kind == "auto":
-            kind = "uint8" if histogram.min >= 0 else "int8"
         parts = (fine_steps or {}).get(key, 1)
-        if name in ("mse", AUTO) and parts > 1:  # rounding errors are 1 / parts as large
-            weight = options.get("clip_weight", thresholds.CLIP_WEIGHT) * parts**2
-            lo, hi = thresholds.mse(histogram, kind, **{**options, "clip_weight": weight})
-            ranges[key] = FINE_MARGIN * lo, FINE_MARGIN * hi
-        elif name == AUTO:
-            modes[key], ranges[key] = _least(key, histogram, kind, clip_cost)
+        cost = clip_cost(key) if name == AUTO and parts == 1 and clip_cost is not None else None
+        how = functools.partial(_choose, histogram, mode=name, parts=parts, cost=cost, options=options)
+        if kind != "auto":
+            chosen = how(kind)
+        elif histogram.min >= 0:
+            chosen = how("uint8")
         else:
-            ranges[key] = MODES[name](histogram, kind, **options)
+            chosen, affine = how("int8"), how("uint8")
+            holds_rests = range_to_qparams(*affine.range, "uint8").zero_point <= QMAX["uint8"] - parts
+            if holds_rests and affine.error < WORTH_A_ZERO_POINT * chosen.error:
+                chosen, dtypes[key] = affine, "uint8"
+            else:
+                dtypes[key] = "int8"
+        ranges[key] = chosen.range
+        if name == AUTO and parts == 1:
+            modes[key] = chosen.mode
     means = {key: tensor.channel_mean for key, tensor in tensors.items()}
     means = {key: mean for key, mean in means.items() if mean is not None}
-    return CalibTable(ranges, name, graph_hash, statistics.num_examples, channel_means=means, modes=modes)
+    return CalibTable(
+        ranges, name, graph_hash, statistics.num_examples, channel_means=means, modes=modes, dtypes=dtypes
+    )
 
 
-def _least(key: str, histogram: Histogram, kind: str, clip_cost: Optional[ClipCost]) -> Tuple[str, Tuple[float, float]]:
-    """The mode with the least error, and its range."""
-    cost = None if clip_cost is None else clip_cost(key)
-    cost = thresholds.CLIP_WEIGHT if cost is None else max(cost, 1.0)
-    error = thresholds.expected_error(histogram, kind, cost)
-    found = {mode: function(histogram, kind) for mode, function in MODES.items()}
-    found["mse"] = thresholds.mse(histogram, kind, clip_weight=cost)
-    best = min(found, key=lambda mode: error(*found[mode]))
-    return best, found[best]
+class _Chosen(NamedTuple):
+    """A range, how it was found and the expected squared error with it, clipping counted more than once."""
+
+    range: Tuple[float, float]
+    mode: str
+    error: float
+
+
+def _choose(
+    histogram: Histogram, dtype: str, *, mode: str, parts: int, cost: Optional[float], options: Mapping
+) -> _Chosen:
+    """The range of one tensor of a certain type."""
+    weight = options.get("clip_weight", thresholds.CLIP_WEIGHT)
+    if mode in ("mse", AUTO) and parts > 1:  # rounding errors are 1 / parts as large
+        weight *= parts**2
+        lo, hi = thresholds.mse(histogram, dtype, **{**options, "clip_weight": weight})
+        return _Chosen((FINE_MARGIN * lo, FINE_MARGIN * hi), mode, _error(histogram, dtype, weight, lo, hi))
+    if mode == AUTO:
+        weight = weight if cost is None else max(cost, 1.0)
+        found = {m: function(histogram, dtype) for m, function in MODES.items()}
+        found["mse"] = thresholds.mse(histogram, dtype, clip_weight=weight)
+        error = thresholds.expected_error(histogram, dtype, weight)
+        best = min(found, key=lambda m: error(*found[m]))
+        return _Chosen(found[best], best, error(*found[best]))
+    chosen = MODES[mode](histogram, dtype, **options)
+    return _Chosen(chosen, mode, _error(histogram, dtype, weight, *chosen))
+
+
+def _error(histogram: Histogram, dtype: str, weight: float, lo: float, hi: float) -> float:
+    return thresholds.expected_error(histogram, dtype, weight)(lo, hi)

@@ -12,6 +12,7 @@ from typing import Dict, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
+from ..arithmetic.qmath import QMAX
 from ..errors import CalibrationError, nearest
 from ..network.atomic import write_atomically
 from ..network.graph import Graph
@@ -20,6 +21,7 @@ from ..network.identity import graph_hash
 FORMAT = "mxq-calibration-table"
 VERSION = 1
 _LARGEST = float(np.finfo(np.float32).max)
+_FIELDS = ("channel_means", "channel_factors", "data_shapes", "modes", "dtypes")
 _SMALLEST = float(np.finfo(np.float32).tiny)
 
 
@@ -38,6 +40,7 @@ class CalibTable:
         channel_means: tensor key -> mean per channel (axis 1), for bias correction; stored as float32.
         channel_factors: layer -> factor per output channel that equalized the network (see mxq.passes.equalize).
         modes: tensor key -> how its range was chosen, where `mode` leaves that open ('auto').
+        dtypes: tensor key -> 'int8' or 'uint8' (with a zero point), where both were possible and errors decided.
         data_shapes: input name -> shape of a calibration batch, so that the table alone gives the same network again.
     """
 
@@ -52,6 +55,7 @@ class CalibTable:
         data_shapes: Mapping[str, Sequence[int]] = None,
         channel_factors: Mapping[str, Sequence[float]] = None,
         modes: Mapping[str, str] = None,
+        dtypes: Mapping[str, str] = None,
     ):
         self.ranges: Dict[str, Tuple[float, float]] = {}
         for key, (lo, hi) in ranges.items():
@@ -65,6 +69,10 @@ class CalibTable:
         self.graph_hash = graph_hash
         self.num_examples = int(num_examples)
         self.modes: Dict[str, str] = {str(key): str(value) for key, value in (modes or {}).items()}
+        self.dtypes: Dict[str, str] = {str(key): str(value) for key, value in (dtypes or {}).items()}
+        for key, value in self.dtypes.items():
+            if value not in QMAX:
+                raise CalibrationError(f"tensor {key!r} has type {value!r}: accepted are {', '.join(QMAX)}")
         self.channel_means = _float32(channel_means)
         self.channel_factors = _float32(channel_factors)
         self.data_shapes = {name: tuple(int(n) for n in shape) for name, shape in (data_shapes or {}).items()}
@@ -80,7 +88,7 @@ class CalibTable:
 
     def extended(self, **fields) -> "CalibTable":
         """A copy with other `channel_means`, `channel_factors` or `data_shapes`."""
-        kept = {name: getattr(self, name) for name in ("channel_means", "channel_factors", "data_shapes", "modes")}
+        kept = {name: getattr(self, name) for name in _FIELDS}
         return CalibTable(self.ranges, self.mode, self.graph_hash, self.num_examples, **{**kept, **fields})
 
     def range(self, key: str) -> Tuple[float, float]:
@@ -127,6 +135,7 @@ class CalibTable:
             "data_shapes": {name: str(shape) for name, shape in self.data_shapes.items()},
             "ranges": {key: {"min": lo, "max": hi} for key, (lo, hi) in self.ranges.items()},
             "modes": self.modes,
+            "dtypes": self.dtypes,
             # One string a tensor: a list would fill a line with every number.
             "channel_means": {key: " ".join(map(repr, mean)) for key, mean in self.channel_means.items()},
             "channel_factors": {key: " ".join(map(repr, factor)) for key, factor in self.channel_factors.items()},
@@ -169,6 +178,7 @@ class CalibTable:
                 channel_factors=factors,
                 data_shapes=shapes,
                 modes=content.get("modes"),
+                dtypes=content.get("dtypes"),
             )
         except (KeyError, TypeError, AttributeError, ValueError, SyntaxError) as error:
             if isinstance(error, CalibrationError):

@@ -51,7 +51,8 @@ def quantize_model(sym, arg_params, aux_params,
         calib_mode: 'none' (ranges at run time), 'naive', 'entropy', and mxq's 'mse' and 'percentile'.
         calib_data: see mxq.quantize_model.
         num_calib_examples: use exactly so many; all by default.
-        quantized_dtype: 'int8', 'uint8' or 'auto' (uint8 for tensors without negative values).
+        quantized_dtype: 'int8', 'uint8' or 'auto' (uint8 for tensors without negative values,
+            and with a zero point where that makes the error smaller).
         quantize_mode: 'smart' or 'full'.
         quantize_granularity: 'tensor-wise' (as in MXNet: one scale for the weights of a fully connected layer, one per
             channel for those of a convolution) or 'channel-wise' (always per channel).

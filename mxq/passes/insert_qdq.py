@@ -5,8 +5,8 @@ runs as it is: it is what exporters read and what the lowered graph is compared 
 
 Whose range a tensor has:
 
-* its own calibrated one, int8 or uint8 as `quantized_dtype` says ('auto': uint8 where no value is negative, and for the
-  network's input where that makes the steps smaller);
+* its own calibrated one, int8 or uint8 as `quantized_dtype` says ('auto': as the table says; where that says nothing,
+  uint8 where no value is negative, and for the network's input where that makes the steps smaller);
 * that of the concat that is its only user, so that the concat only copies;
 * that of its source where a unit merely moves or selects values.
 
@@ -80,7 +80,7 @@ def assign_ranges(
     for value in quantized:
         key = tensor_key(value)
         tensor_range = fixed.get(key) or _own_range(table, key, quantized_dtype)
-        if key not in fixed and quantized_dtype == "auto" and _is_input(value):
+        if key not in fixed and key not in table.dtypes and quantized_dtype == "auto" and _is_input(value):
             tensor_range = _finer(tensor_range)
         found[(id(value.node), value.index)] = tensor_range
     uses = graph.uses()
@@ -105,7 +105,9 @@ def assign_ranges(
 
 def _own_range(table: CalibTable, key: str, quantized_dtype: str) -> TensorRange:
     lo, hi = table.range(key)
-    dtype = quantized_dtype if quantized_dtype != "auto" else "uint8" if lo >= 0 else "int8"
+    dtype = quantized_dtype
+    if dtype == "auto":
+        dtype = table.dtypes.get(key, "uint8" if lo >= 0 else "int8")
     return TensorRange(lo, hi, dtype)
 
 

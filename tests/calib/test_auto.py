@@ -70,7 +70,7 @@ def test_auto_takes_the_least_error_and_says_which():
     table = choose(statistics, "auto")
     assert table.mode == "auto" and list(table.modes) == list(statistics)
     for key, tensor in statistics.items():
-        kind = "uint8" if tensor.min >= 0 else "int8"
+        kind = table.dtypes.get(key, "uint8")
         error = expected_error(tensor.histogram(), kind, CLIP_WEIGHT)
         errors = {mode: error(*function(tensor.histogram(), kind)) for mode, function in MODES.items()}
         assert np.isclose(error(*table.range(key)), min(errors.values()))
@@ -95,6 +95,31 @@ def test_clipping_costs_what_it_does_to_the_sums():
     assert cost("x") > 2 * cost("y") > 0
     assert np.isclose(ClipCost(layers, weights, samples, {"x": np.full(16, 7.0)})("x"), cost("x"), rtol=1e-3)
     assert cost("z") is None
+
+
+def _lopsided(low, high):
+    statistics = Statistics(["x"])
+    statistics["x"].update(np.random.RandomState(0).uniform(low, high, 50000).astype(np.float32))
+    return statistics
+
+
+@parameterized.expand([("minmax",), ("mse",), ("entropy",), ("percentile",), ("aciq",), ("auto",)])
+def test_a_zero_point_where_it_makes_the_error_smaller(mode):
+    """As LeakyReLU leaves values: with int8 nearly half of the levels would never be used."""
+    for low, high, kind in ((-0.2, 12.7, "uint8"), (-12.7, 0.2, "uint8"), (-5, 5.1, "int8"), (-4.9, 5, "int8")):
+        statistics = _lopsided(low, high)
+        table = choose(statistics, mode)
+        assert table.dtypes == {"x": kind}, (low, high)
+        assert table.range("x") == choose(statistics, mode, dtype=kind).range("x")
+        for asked in ("int8", "uint8"):
+            assert choose(statistics, mode, dtype=asked).dtypes == {}
+    assert choose(_lopsided(0.1, 5), mode).dtypes == {}
+
+
+def test_a_zero_point_leaves_room_for_the_rests_of_finer_steps():
+    assert choose(_lopsided(-12.7, 0.1), "mse").dtypes == {"x": "uint8"}
+    assert choose(_lopsided(-12.7, 0.1), "mse", fine_steps={"x": 8}).dtypes == {"x": "int8"}
+    assert choose(_lopsided(-12.7, 2.0), "mse", fine_steps={"x": 8}).dtypes == {"x": "uint8"}
 
 
 @parameterized.expand([("inception",), ("depthwise",), ("fully_connected",)])

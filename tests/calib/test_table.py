@@ -15,7 +15,9 @@ from mxq.network.graph import Graph
 from ..refusals import refused
 
 HASH = "0" * 64
-TABLE = CalibTable({"conv0": (0.0, float(np.float32(0.1))), "fc:1": (-1e-30, 3.4e38)}, "mse", HASH, 256)
+TABLE = CalibTable(
+    {"conv0": (0.0, float(np.float32(0.1))), "fc:1": (-1e-30, 3.4e38)}, "mse", HASH, 256, dtypes={"fc:1": "int8"}
+)
 
 
 def network(bias=0.0, name="conv0", stride=1):
@@ -117,6 +119,7 @@ BAD_FILES = {
     "range not ordered": lambda: as_json(ranges={"conv0": {"min": 2, "max": 1}}),
     "NaN": lambda: json.dumps(as_json()).replace("3.4e+38", "NaN"),
     "ranges is a list": lambda: as_json(ranges=[1]),
+    "an unknown type": lambda: as_json(dtypes={"conv0": "int4"}),
     "num_examples as text": lambda: as_json(num_examples="many"),
 }
 

@@ -45,6 +45,16 @@ def test_an_input_has_a_zero_point_only_where_steps_become_clearly_smaller():
         assert found["bn"].dtype == dtype, (lo, hi)
 
 
+def test_the_types_of_the_table_count():
+    graph = _annotated(_conv(_conv(mx.sym.var("data"), "a"), "b"))
+    ranges = {"data": (-1.0, 1.5), "a": (-0.5, 9.0)}
+    for dtypes in ({"data": "int8", "a": "uint8"}, {"data": "uint8", "a": "int8"}):
+        found = _by_name(graph, CalibTable(ranges, "mse", "", 1, dtypes=dtypes))
+        assert {name: found[name].dtype for name in dtypes} == dtypes
+    found = _by_name(graph, CalibTable(ranges, "mse", "", 1))  # as tables of earlier versions
+    assert found["data"].dtype == "uint8" and found["a"].dtype == "int8"
+
+
 def test_a_selecting_unit_keeps_the_range_of_its_source():
     x = mx.sym.Pooling(_conv(mx.sym.var("data"), "a"), kernel=(2, 2), pool_type="max", name="pool")
     graph = _annotated(_conv(x, "b"))

@@ -87,6 +87,27 @@ def test_activations(name, function):
     assert not floats, floats
 
 
+def test_lopsided_values_have_a_zero_point_behind_every_operator():
+    """LeakyReLU, PReLU, BatchNorm behind a ReLU, a pooling and a padded convolution of what they give."""
+    x = mx.sym.Convolution(mx.sym.var("data"), kernel=(3, 3), num_filter=6, name="a")
+    x = mx.sym.LeakyReLU(x, act_type="leaky", slope=0.1, name="leaky")
+    x = mx.sym.Convolution(x, kernel=(3, 3), pad=(1, 1), num_filter=6, num_group=2, name="b")
+    x = mx.sym.Pooling(mx.sym.LeakyReLU(x, act_type="prelu", name="prelu"), kernel=(2, 2), stride=(2, 2), name="pool")
+    x = mx.sym.relu(mx.sym.Convolution(x, kernel=(3, 3), pad=(1, 1), num_filter=6, name="c"))
+    x = mx.sym.BatchNorm(x, fix_gamma=False, name="bn")  # the padding behind it keeps it from folding into the layer
+    sym = mx.sym.Convolution(x, kernel=(3, 3), pad=(1, 1), num_filter=4, name="d")
+    net = fill(sym, {"data": (16, 3, 16, 16)})
+    data = batch(net[3])
+    models = {kind: mxq.quantize_model(net[0], net[1:3], data, quantized_dtype=kind) for kind in ("auto", "int8")}
+    exact, found = forward(net, data)[0], {kind: forward(model, data)[0] for kind, model in models.items()}
+    assert sqnr(exact, found["auto"]) > sqnr(exact, found["int8"]) + 1, [sqnr(exact, y) for y in found.values()]
+    readers = {n.name: n for n in models["auto"].operators.nodes}
+    for name in ("b", "c", "d_int8"):
+        assert int(readers[name].get("in_zero_point")) > 0, name
+    again = mxq.quantize_model(net[0], net[1:3], data, calib_table=models["auto"].table)
+    np.testing.assert_array_equal(forward(again, data)[0], found["auto"])
+
+
 @parameterized.expand([("uint8", 0, 256), ("int8", -128, 128)])
 def test_raw_integers_equal_float_preprocessing_then_quantization(dtype, lo, hi):
     """Borders included: the padded convolution sees what it saw behind float preprocessing."""
