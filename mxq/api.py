@@ -84,8 +84,9 @@ def quantize_model(
         input_dtype: type of the network's data: 'float32', or 'uint8' / 'int8' to be fed integers, which stand for
             themselves. With 'float32' and neither mean nor std, integers are accepted too.
         batch_size: for calibration data that comes in one piece.
-        sub_batch: calibration runs so many examples of a batch at once, to save memory; None: the batch as it comes,
-            for networks made for one batch size.
+        sub_batch: calibration runs so many examples at once, to save memory; None: batches as they come. Networks whose
+            examples do not stand for themselves (a batch size in a Reshape, regions that name their image) get them so
+            in any case.
         ctx: context that calibration runs on; the CPU by default.
 
     Ranges and activations:

@@ -19,6 +19,7 @@ from .choice.float_where_faster import Stopwatch, float_where_faster, shaped
 from .data.batches import of_integers
 from .errors import ConfigError
 from .model import QuantizedModel
+from .network.batch_sizes import BatchSizes, arranged
 from .network.graph import Graph, Value
 from .network.identity import tensor_key
 from .network.params import default_data_names, require_params, without_data
@@ -148,7 +149,7 @@ def make_plan(graph: Graph, calib_data, options: Options) -> Plan:
     check_network(graph, options)
     data_names = _data_names(graph, options)
     excluded = excluded_nodes(graph, options.excluded_sym_names, options.excluded_op_names, options.excluded_patterns)
-    examples, shapes = _examples(calib_data, data_names, options)
+    examples, shapes = _examples(graph, calib_data, data_names, options)
     network = run(graph, normalization(data_names[0] if data_names else None, options, shapes))
     floats = run(network, SIMPLIFICATIONS)
     known = all(name in shapes and all(n and n > 0 for n in shapes[name]) for name in data_names)
@@ -239,8 +240,8 @@ def _data_names(graph: Graph, options: Options) -> List[str]:
     return names
 
 
-def _examples(calib_data, data_names: List[str], options: Options) -> Tuple[Optional[Iterable], Dict]:
-    """Calibration batches, and the shapes of the inputs as far as they are known."""
+def _examples(graph: Graph, calib_data, data_names: List[str], options: Options) -> Tuple[Optional[Iterable], Dict]:
+    """Calibration batches as the network takes them, and the shapes of the inputs as far as they are known."""
     examples, shapes = None, {}
     for known in (options.statistics, options.calib_table):
         shapes.update({} if known is None else known.data_shapes)
@@ -252,9 +253,11 @@ def _examples(calib_data, data_names: List[str], options: Options) -> Tuple[Opti
             batch_size=options.batch_size,
             num_examples=options.num_calib_examples,
             data_shapes=options.data_shapes,
+            sizes_differ=True,
         )
         if options.input_dtype != "float32":
             found = of_integers(found, data_names[0], options.input_dtype)
+        found = arranged(found, BatchSizes(graph))
         first = next(found)
         shapes.update((name, tuple(array.shape)) for name, array in first.arrays.items())
         examples = itertools.chain([first], found)

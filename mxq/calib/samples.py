@@ -38,16 +38,45 @@ class Layer(NamedTuple):
         return f"{self.key} {'/'.join('x'.join(map(str, part)) for part in geometry)}" if self.kernel else self.key
 
 
-def example_hashes(arrays: Mapping[str, np.ndarray]) -> np.ndarray:
-    """uint64 per example, of the bytes of all its inputs."""
+def example_hashes(arrays: Mapping[str, np.ndarray], n: int = None) -> np.ndarray:
+    """uint64 per example, of the bytes of all its inputs.
+
+    Args:
+        n: so many, by default all of the first axis. Inputs whose first axes differ are hashed together, n times.
+    """
     inputs = [np.ascontiguousarray(arrays[name]) for name in sorted(arrays)]
+    n = len(inputs[0]) if n is None else n
+    together = len({len(array) for array in inputs}) > 1
     digests = []
-    for i in range(len(inputs[0])):
+    for i in range(n):
         digest = hashlib.blake2b(digest_size=8)
         for array in inputs:
-            digest.update(array[i].tobytes() if array.ndim == 1 else array[i])
+            if together:
+                digest.update(array.tobytes() + bytes([i % 256]))
+            else:
+                digest.update(array[i].tobytes() if array.ndim == 1 else array[i])
         digests.append(digest.digest())
     return np.frombuffer(b"".join(digests), "<u8").astype(np.uint64)
+
+
+def hashes_of_rows(hashes: np.ndarray, rows: int, *, distinct: bool = False) -> np.ndarray:
+    """uint64 per row (axis 0) of a value: the hash of the example that it belongs to.
+
+    With as many rows for each example they belong to the examples in turn (regions of an image, frames of a film). With
+    any other number (time along the first axis) nothing is known but the batch: all of them hash that.
+
+    Args:
+        hashes: of the examples that the value was computed from.
+        distinct: the rows of an example hash differently; its first as the example.
+    """
+    if rows == len(hashes):
+        return hashes
+    with np.errstate(over="ignore"):
+        if rows % len(hashes):
+            hashes = hashes.sum(dtype=np.uint64, keepdims=True)
+        each = rows // len(hashes)
+        found = np.repeat(hashes, each)
+        return found + np.tile(np.arange(each, dtype=np.uint64) * _NEXT_ROW, len(hashes)) if distinct else found
 
 
 class _Places:
@@ -98,8 +127,9 @@ class Rows:
         self._geometry: Dict[Tuple[int, ...], _Places] = {}
 
     def update(self, x: np.ndarray, examples: np.ndarray) -> None:
-        """Draws from a batch (N, C, spatial...), given the hashes of its examples."""
+        """Draws from a value (rows, C, spatial...), given the hashes of the examples it was computed from."""
         x = np.asarray(x, np.float32)
+        examples = hashes_of_rows(examples, len(x), distinct=True)
         places = self._places(x.shape[2:]) if self.layer.kernel else None
         draws = 1 if places is None else places.draws
         with np.errstate(over="ignore"):
@@ -108,6 +138,9 @@ class Rows:
         if not example.size:
             return
         hashes = order[example, draw]
+        if len(hashes) > self.limit:  # thousands of regions an image: only those that can stay are copied
+            best = np.sort(np.argsort(hashes, kind="stable")[: self.limit])
+            hashes, example = hashes[best], example[best]
         if places is None:
             rows, shape = to_bfloat16(x.reshape(len(x), -1)[example]), (x[0].size, 1)
         else:
@@ -217,6 +250,7 @@ def from_bfloat16(x: np.ndarray) -> np.ndarray:
 
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_NEXT_ROW = np.uint64(0xD1B54A32D192ED03)  # odd, and no small multiple of the above
 _COUNTING = np.arange(POSITIONS, dtype=np.uint64)
 
 

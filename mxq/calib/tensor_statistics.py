@@ -21,6 +21,7 @@ from .bins import MIN_EXPONENT, Histogram, coarser, exponents, trimmed
 from .channels import Channels, restored_sum, stored_sum
 from .exact_sum import ExactSum
 from .histogram import count, measure
+from .samples import hashes_of_rows
 
 #: Bins on each side of zero: between a half and all of them are in use, 16 to 32 or more per step of an 8-bit type.
 NUM_BINS = 4096
@@ -62,7 +63,7 @@ class TensorStatistics:
         """Adds values of any shape. Raises CalibrationError for NaN or infinity, and then adds nothing.
 
         Args:
-            examples: hashes of the examples (see mxq.calib.samples.example_hashes), if axis 0 is that of examples.
+            examples: hashes of the examples that it was computed from (see mxq.calib.samples.example_hashes).
         """
         x = np.ascontiguousarray(array, np.float32)
         if not x.size:
@@ -81,7 +82,7 @@ class TensorStatistics:
         if self._channels is None:
             self._sums.add(np.stack([found.sums.reshape(-1), found.squares.reshape(-1)], axis=1))
         else:
-            where = self._channels.add(found, examples if examples is not None and len(examples) == len(x) else None)
+            where = self._channels.add(found, None if examples is None else hashes_of_rows(examples, len(x)))
         stride = max(1, min(x[0].size // COUNTED, x.shape[2] // _COUNTED_OF_CHANNEL)) if array.ndim > 1 else 1
         count(x, stride, 1 / self.width, self._counts, where)
 

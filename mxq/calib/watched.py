@@ -1,6 +1,5 @@
 """The part of a float network that computes watched values, and those values as arrays."""
 
-import contextlib
 import ctypes
 from typing import Dict, Iterable, List, Mapping, Optional
 
@@ -59,12 +58,12 @@ class WatchedNetwork:
             self._dtypes = {node.name: _DTYPES[node.get("__dtype__", 0)] for node in graph.inputs}
             self._run = mx.nd.CachedOp(self._symbol, (("static_alloc", True), ("static_shape", True)))
 
-    def run(self, arrays: Mapping[str, np.ndarray], n: int, size: int) -> Dict[str, np.ndarray]:
+    def run(self, arrays: Mapping[str, np.ndarray], size: int = 0) -> Dict[str, np.ndarray]:
         """Watched values that depend on the data. They are overwritten by the next call.
 
         Args:
-            arrays: n examples by input name.
-            size: the examples are filled up to so many, where that changes nothing but the length of every value.
+            arrays: examples by input name.
+            size: they are filled up to so many; only where every value has as many rows for each example.
 
         Raises:
             CalibrationError: the network does not accept the arrays.
@@ -76,13 +75,13 @@ class WatchedNetwork:
         if self._run is None:
             return found
         given = {name: arrays[name] for name in self._free if name in arrays}
-        fills = n < size and self._grows_alike({name: array.shape for name, array in given.items()}, n, size)
-        if fills:
+        n = len(next(iter(arrays.values())))
+        if n < size:
             more = np.append(np.arange(n), np.full(size - n, n - 1))
             given = {name: array[more] for name, array in given.items()}
         for key, output in zip(self._computed, self._compute(given)):
             array = _view(output)
-            found[key] = array[: len(array) * n // size] if fills else array
+            found[key] = array[: len(array) * n // size] if n < size else array
         return found
 
     def _compute(self, given: Mapping[str, np.ndarray]) -> list:
@@ -106,30 +105,22 @@ class WatchedNetwork:
         """Arrays of every variable. Labels, which nothing here computes with, are zeros of the inferred shape."""
         import mxnet as mx
 
-        inferred, _ = self._infer(shapes)
+        inferred = self._infer(shapes)
         return {
             name: mx.nd.zeros(shapes.get(name, inferred[name]), ctx=self._ctx, dtype=self._dtypes[name])
             for name in self._free
         }
 
-    def _grows_alike(self, shapes: Mapping[str, tuple], n: int, size: int) -> bool:
-        """Whether the first axis of every watched value is n times something, and so for another number of examples."""
-        with contextlib.suppress(CalibrationError):
-            _, few = self._infer(shapes)
-            _, many = self._infer({name: (size, *shape[1:]) for name, shape in shapes.items()})
-            return all(a[1:] == b[1:] and a[:1] and a[0] * size == b[0] * n for a, b in zip(few, many))
-        return False
-
-    def _infer(self, shapes: Mapping[str, tuple]) -> tuple:
-        """Shapes of all arguments by name and of all outputs. CalibrationError if the network does not fit the data."""
+    def _infer(self, shapes: Mapping[str, tuple]) -> Dict[str, tuple]:
+        """Shapes of all arguments by name. CalibrationError if the network does not fit the data."""
         try:
-            return complete_shapes(self._symbol, shapes)
+            return complete_shapes(self._symbol, shapes)[0]
         except GraphError as error:
             absent = [name for name in self._free if name not in shapes]
             raise CalibrationError(
                 f"the network does not accept calibration data of shapes {dict(shapes)}"
                 + (f" without {', '.join(absent)}" if absent else "")
-                + f": {error}; a network made for one batch size needs batches of that size and sub_batch=None"
+                + f": {error}"
             ) from error
 
 

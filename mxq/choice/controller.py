@@ -11,6 +11,7 @@ from typing import Callable, Dict, FrozenSet, Iterator, List, NamedTuple, Sequen
 from ..arithmetic.noise import decibel
 from ..data.batches import first_examples
 from ..errors import ConfigError
+from ..network.batch_sizes import BatchSizes
 from ..network.graph import Graph
 from ..network.identity import graph_hash
 from ..passes.annotate import leave_float
@@ -131,7 +132,8 @@ class _Controller:
                 "more about data to come"
             )
         number = None if own else options.num_calib_examples
-        self._data = EvalData(options.eval_data if own else calib_data, data_names, options, number)
+        source = options.eval_data if own else calib_data
+        self._data = EvalData(source, data_names, options, number, BatchSizes(plan.network))
         self._layers = layers_of(plan.annotated, options.quantize_mode)
         self._state = SearchState(options.search_state, self._identity(), ranges)
         self._evaluations: List[Evaluation] = []

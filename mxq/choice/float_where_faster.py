@@ -15,7 +15,8 @@ from typing import Callable, Dict, FrozenSet, Iterable, List, Mapping, NamedTupl
 import numpy as np
 
 from ..data.progress import Progress
-from ..errors import ConfigError, GraphError
+from ..errors import ConfigError
+from ..network.batch_sizes import BatchSizes
 from ..network.graph import TYPE_FLAGS, VARIABLE, Graph, Node, Value
 from ..network.identity import tensor_key
 from ..network.shapes import infer_shapes
@@ -251,8 +252,10 @@ def shaped(annotated: Graph, data_shapes: Optional[Mapping[str, Sequence[int]]])
         raise ConfigError("float_where_faster times the network: give data_shapes, or calibration data that tell them")
     given = {name: (shape or (0,))[0] for name, shape in (data_shapes or {}).items()}
     sizes = {name: given[name] if (given.get(name) or 0) > 0 else 1 for name in known}
-    try:
-        graph.shapes = infer_shapes(graph, {name: (sizes[name], *shape[1:]) for name, shape in known.items()})
-    except GraphError as error:
-        _log.warning("timed with batches of shapes %s: %s", known, error)
+    wanted = {name: (sizes[name], *shape[1:]) for name, shape in known.items()}
+    refused = BatchSizes(graph).refusal(wanted)
+    if refused is None:
+        graph.shapes = infer_shapes(graph, wanted)
+    else:
+        _log.warning("timed with batches of shapes %s: %s", known, refused)
     return graph

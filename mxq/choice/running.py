@@ -9,6 +9,7 @@ import numpy as np
 from ..data.batches import Batch, batches, of_integers
 from ..data.progress import Progress
 from ..errors import CalibrationError, ConfigError, GraphError
+from ..network.batch_sizes import BatchSizes, arranged
 from ..network.shapes import complete_shapes
 from .metrics import Metric
 
@@ -26,12 +27,16 @@ class EvalData:
         names: the network's data inputs.
         options: mxq.options.Options; batch size, shapes and type of the data.
         num_examples: use so many; all by default.
+        sizes: which batches the network takes; any by default.
     """
 
-    def __init__(self, source, names: Sequence[str], options, num_examples: Optional[int] = None):
+    def __init__(
+        self, source, names: Sequence[str], options, num_examples: Optional[int] = None, sizes: BatchSizes = None
+    ):
         if iter_is_spent_by_reading(source):
             raise ConfigError(f"eval_data is a {type(source).__name__}, which yields its batches once; {_READ_AGAIN}")
         self._source, self._names, self._options, self._num = source, list(names), options, num_examples
+        self._sizes = sizes
 
     def __iter__(self) -> Iterator[Batch]:
         options = self._options
@@ -42,9 +47,12 @@ class EvalData:
                 batch_size=options.batch_size,
                 num_examples=self._num,
                 data_shapes=options.data_shapes,
+                sizes_differ=True,
             )
             if options.input_dtype != "float32":
                 found = of_integers(found, self._names[0], options.input_dtype)
+            if self._sizes is not None:
+                found = arranged(found, self._sizes)
             for batch in found:
                 yield batch.labelled(tuple(_label(item)[: batch.n_valid] for item in batch.labels))
         except CalibrationError as error:
@@ -80,7 +88,7 @@ class Runner:
         given = {**self._labels_for(batch), **batch.arrays, **self._params}
         with mx.autograd.pause(train_mode=False):
             outputs = self._run(*[given[name] for name in self._symbol.list_inputs()])
-        return [output.asnumpy() for output in (outputs if isinstance(outputs, list) else [outputs])]
+        return [batch.valid(output.asnumpy()) for output in (outputs if isinstance(outputs, list) else [outputs])]
 
     def _labels_for(self, batch: Batch) -> Dict[str, object]:
         import mxnet as mx

@@ -6,7 +6,9 @@ import mxnet as mx
 
 from ..data.batches import Batch, batches
 from ..errors import CalibrationError
+from ..network.batch_sizes import BatchSizes, arranged
 from ..network.bind import unfused
+from ..network.graph import Graph
 from .collectors import LayerHistogramCollector, LayerOutputMinMaxCollector, callback_of
 
 
@@ -31,7 +33,7 @@ def watch(sym, params: Mapping, examples: Iterable[Batch], collector, ctx=None) 
             failures.append(error)
 
     executor, bound, seen = None, None, 0
-    for arrays, n in examples:
+    for arrays, n in arranged(examples, BatchSizes(Graph.from_symbol(sym, params))):
         shapes = {name: array.shape for name, array in arrays.items()}
         if bound != shapes:
             with unfused():

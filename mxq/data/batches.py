@@ -31,23 +31,40 @@ class Batch(_Pair):
 
     Attributes:
         labels: what came with the inputs, as it came, padding included. Metrics read it, calibration does not.
+        whole: it runs as it is, neither cut nor joined with others. Then rows beyond the first `n_valid` may repeat
+            examples, and the first axes of inputs may differ (regions of an image); `n_valid` counts the first input's.
     """
 
     labels: Tuple[object, ...] = ()
+    whole: bool = False
 
     def labelled(self, labels: Tuple[object, ...]) -> "Batch":
         """The same batch with these labels."""
+        return self._twin(labels, self.whole)
+
+    def as_whole(self) -> "Batch":
+        """The same batch, neither to be cut nor to be joined."""
+        return self._twin(self.labels, True)
+
+    def _twin(self, labels: Tuple[object, ...], whole: bool) -> "Batch":
         batch = Batch(*self)
-        batch.labels = labels
+        batch.labels, batch.whole = labels, whole
         return batch
+
+    def valid(self, output: np.ndarray) -> np.ndarray:
+        """What the network returned for the first `n_valid` examples alone."""
+        rows = len(next(iter(self.arrays.values())))
+        return output[: self.n_valid] if output.shape[:1] == (rows,) else output
 
 
 class _Raw(NamedTuple):
-    """A batch before checks: its items in order or by name, how many examples at its end are padding, labels apart."""
+    """A batch before checks: its items in order or by name, how many examples at its end are padding, labels apart;
+    and whether the caller made it one (else it was cut from data in one piece)."""
 
     items: object
     pad: int = 0
     labels: Tuple[object, ...] = ()
+    given: bool = True
 
 
 def batches(
@@ -57,6 +74,7 @@ def batches(
     batch_size: int = 32,
     num_examples: Optional[int] = None,
     data_shapes: Optional[Mapping[str, Sequence[int]]] = None,
+    sizes_differ: bool = False,
 ) -> Iterator[Batch]:
     """Streams calibration data batch by batch, without padding.
 
@@ -73,6 +91,7 @@ def batches(
         batch_size: for data that comes in one piece.
         num_examples: use exactly so many; all by default. Fewer available: a warning is logged.
         data_shapes: expected shape by input name, first axis = batch (not compared); 0, -1 or None match anything.
+        sizes_differ: whether axes behind the first may have another length in each batch.
 
     Returns:
         An iterator of Batch: NDArrays on the CPU by input name. Floating point types become float32.
@@ -86,22 +105,25 @@ def batches(
             raise ConfigError(f"{name}={value!r}: accepted is an integer from 1")
     if not data_names:
         raise CalibrationError("the network has no data input: there is nothing to calibrate with")
-    return _checked(_raw_batches(calib_data, list(data_names), batch_size), list(data_names), num_examples, data_shapes)
+    raw = _raw_batches(calib_data, list(data_names), batch_size)
+    return _checked(raw, list(data_names), num_examples, data_shapes, sizes_differ)
 
 
-def _checked(raw: Iterable[_Raw], names: List[str], num_examples, data_shapes) -> Iterator[Batch]:
+def _checked(raw: Iterable[_Raw], names: List[str], num_examples, data_shapes, sizes_differ: bool) -> Iterator[Batch]:
     expected = {name: tuple(data_shapes[name])[1:] for name in names if data_shapes and name in data_shapes}
     source = {name: "the network expects" for name in expected}
     done = 0
     raw = iter(raw)
     try:
-        for index, (items, pad, labels) in enumerate(raw):
+        for index, (items, pad, labels, given) in enumerate(raw):
             arrays = _select(items, names, f"calibration batch {index}")
             sizes = {name: array.shape[0] if array.ndim else None for name, array in arrays.items()}
-            if len(set(sizes.values())) != 1 or None in sizes.values():
+            apart = len(set(sizes.values())) != 1  # regions of an image, one template for many images
+            if None in sizes.values() or (apart and not given):
                 shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
                 raise CalibrationError(
                     f"calibration batch {index}: inputs need a common first (batch) axis; got {shapes}"
+                    + ("; a list of batches may have several" if apart else "")
                 )
             n = sizes[names[0]] - pad
             if num_examples is not None:
@@ -112,10 +134,12 @@ def _checked(raw: Iterable[_Raw], names: List[str], num_examples, data_shapes) -
                 where = f"input {name!r} of calibration batch {index}"
                 _check_shape(array.shape, expected.get(name), where, source.get(name))
                 if name not in expected:  # every later batch must look like the first
-                    expected[name], source[name] = array.shape[1:], "calibration batch 0 has"
-                arrays[name] = _finite(array[:n], name, done)
+                    shape = (None,) * (array.ndim - 1) if sizes_differ else array.shape[1:]
+                    expected[name], source[name] = shape, "calibration batch 0 has"
+                arrays[name] = _finite(array if apart else array[:n], name, done)
             batch = Batch({name: _ndarray(array) for name, array in arrays.items()}, n)
-            yield batch.labelled(labels or _rest(items, names))
+            batch = batch.labelled(labels or _rest(items, names))
+            yield batch.as_whole() if apart else batch
             done += n
             if done == num_examples:
                 return
@@ -134,7 +158,9 @@ def _checked(raw: Iterable[_Raw], names: List[str], num_examples, data_shapes) -
 def first_examples(
     examples: Iterable[Batch], enough: int, *, whole: bool = False
 ) -> Tuple[List[Batch], Iterator[Batch]]:
-    """The first `enough` examples (`whole`: the batches that hold them), and all batches again with these first.
+    """The first `enough` examples, and all batches again with these first.
+
+    Batches that are whole, or all with `whole`, are not cut for that.
 
     >>> import numpy as np
     >>> first, every = first_examples(batches(np.zeros((5, 3), "float32"), ["data"], batch_size=2), 3)
@@ -150,7 +176,7 @@ def first_examples(
         if missing <= 0:
             break
     first = list(kept)
-    if missing < 0 and not whole:
+    if missing < 0 and not whole and not kept[-1].whole:
         n = kept[-1].n_valid + missing
         first[-1] = Batch({name: array[:n] for name, array in kept[-1].arrays.items()}, n)
     return first, itertools.chain(kept, rest)
@@ -170,7 +196,8 @@ def of_integers(found: Iterable[Batch], name: str, dtype: str) -> Iterator[Batch
                 f"{dtype!r}: give the integers {info.min} to {info.max} that the network will be fed, not normalized"
             )
         arrays = {**batch.arrays, name: _ndarray(array.astype(dtype))}
-        yield Batch(arrays, batch.n_valid).labelled(batch.labels)
+        typed = Batch(arrays, batch.n_valid).labelled(batch.labels)
+        yield typed.as_whole() if batch.whole else typed
 
 
 def _raw_batches(data, names: List[str], batch_size: int) -> Iterator[_Raw]:
@@ -263,9 +290,9 @@ def _slices(items, batch_size: int) -> Iterator[_Raw]:
 
     for start in range(0, length, batch_size):
         if isinstance(items, Mapping):
-            yield _Raw({name: cut(array, start) for name, array in items.items()})
+            yield _Raw({name: cut(array, start) for name, array in items.items()}, given=False)
         else:
-            yield _Raw([cut(array, start) for array in arrays])
+            yield _Raw([cut(array, start) for array in arrays], given=False)
 
 
 def _select(items, names: List[str], where: str, convert: bool = True) -> Dict[str, np.ndarray]:

@@ -1,17 +1,18 @@
 """From a quantized model and data to an Explanation."""
 
-from typing import Dict, Iterable, List, Mapping, Optional, Sequence, Union
+from typing import Iterable, Iterator, List, Mapping, Optional, Sequence, Union
 
 import numpy as np
 
 from ..calib.collect import SUB_BATCH
 from ..costs.layers import LayerMeter
 from ..costs.result import Measured
-from ..data.batches import batches
+from ..data.batches import Batch, batches
 from ..data.progress import Progress
 from ..errors import ConfigError
 from ..gluon import QuantizedBlock
 from ..model import QuantizedModel
+from ..network.batch_sizes import BatchSizes, arranged
 from ..network.graph import TYPE_FLAGS, Graph
 from ..network.identity import tensor_key
 from ..network.params import default_data_names, label_inputs, require_params
@@ -70,7 +71,7 @@ def explain(
         title: of the page.
         data_names: inputs that are data, in the order of `data`; all that are no label by default.
         batch_size: for data that comes in one piece.
-        sub_batch: so many examples run at once; None: the batch as it comes, for networks made for one batch size.
+        sub_batch: so many examples run at once; None: batches as they come.
         ctx: context that the networks run on; the CPU by default.
         progress: True or False to show a progress bar or not; by default where a person is watching.
 
@@ -95,30 +96,33 @@ def explain(
     floats, qdq = model.floats, model.qdq
     names = list(data_names) if data_names is not None else default_data_names(floats)
     require_params(floats, names, label_inputs(floats))
-    examples = batches(data, names, batch_size=batch_size, num_examples=num_examples)
+    examples = batches(data, names, batch_size=batch_size, num_examples=num_examples, sizes_differ=True)
+    examples = arranged(examples, BatchSizes(floats))
     runner = Runner([floats, qdq], ctx)
     run_float = runner.part(floats, {}, floats.outputs)
     int8 = _int8_graph(model)
     run_int8 = Runner([int8], ctx).part(int8, {}, int8.outputs)
     outcome = Outcome([tensor_key(value) for value in floats.outputs], labels, class_names, images)
-    kept: List[Dict[str, object]] = []
+    kept: List[Batch] = []
     with Progress(num_examples, "comparing", show=progress) as bar:
-        for arrays, n in _parts(examples, floats, sub_batch):
+        for part in _parts(examples, floats, sub_batch):
+            arrays, n = part
             if not outcome.examples:
                 infer_shapes(floats, {name: array.shape for name, array in arrays.items()})  # or an error in words
-            missing = layer_examples - sum(len(k[names[0]]) for k in kept)
+            missing = layer_examples - sum(k.n_valid for k in kept)
             if missing > 0:
-                kept.append(arrays if sub_batch is None else {k: v[: min(missing, n)] for k, v in arrays.items()})
-            exact, found = ([o.asnumpy() for o in part.run(arrays)] for part in (run_float, run_int8))
+                few = min(missing, n)
+                as_it_is = sub_batch is None or part.whole
+                kept.append(part if as_it_is else Batch({k: v[:few] for k, v in arrays.items()}, few))
+            exact, found = ([part.valid(o.asnumpy()) for o in run.run(arrays)] for run in (run_float, run_int8))
             outcome.add(exact, found, arrays[names[0]].asnumpy(), n)
             bar.step(n)
     del run_float, run_int8, int8
     meter = LayerMeter(runner, floats, qdq, effects=effect_examples > 0)
     with Progress(len(meter.names) * len(kept), "measuring", show=progress, unit="layer") as bar:
         done = with_effects = 0
-        for arrays in kept:
+        for arrays, n in kept:
             meter.add(arrays, bar, effects=done < effect_examples)
-            n = len(arrays[names[0]])
             with_effects += n if done < effect_examples else 0
             done += n
     measured = Measured(
@@ -134,14 +138,19 @@ def explain(
     return Explanation(measured, model.report.nodes, model.findings, title=title)
 
 
-def _parts(found: Iterable, floats: Graph, sub_batch: Optional[int]):
-    """Batches of at most `sub_batch` examples as the network's types, and how many there are in each."""
+def _parts(found: Iterable[Batch], floats: Graph, sub_batch: Optional[int]) -> Iterator[Batch]:
+    """Batches of at most `sub_batch` examples, where they can be cut, as the network's types."""
     dtypes = {node.name: _DTYPES[node.get("__dtype__", 0)] for node in floats.inputs}
-    for arrays, n in found:
+    for batch in found:
+        n = batch.n_valid
         step = min(sub_batch or n, n)
-        typed = {name: array.astype(dtypes[name], copy=False) for name, array in arrays.items()}
-        for start in range(0, n, step):
-            yield {name: array[start : start + step] for name, array in typed.items()}, min(step, n - start)
+        typed = {name: array.astype(dtypes[name], copy=False) for name, array in batch.arrays.items()}
+        if batch.whole:
+            yield Batch(typed, n).as_whole()
+        else:
+            for start in range(0, n, step):
+                cut = {name: array[start : start + step] for name, array in typed.items()}
+                yield Batch(cut, min(step, n - start))
 
 
 def _int8_graph(model: Union[QuantizedModel, QuantizedBlock]) -> Graph:

@@ -53,7 +53,7 @@ class Outcome:
                 self._max_error[index] = max(self._max_error[index], float(np.abs(a - b).max()))
         if not self.examples:
             self._ranked = next((i for i, a in enumerate(exact) if a.shape[:1] == (n,) and _scores(a)), None)
-        if self._ranked is not None:
+        if self._ranked is not None and exact[self._ranked].shape[0] == n:
             self._add_classes(exact[self._ranked].reshape(n, -1), int8[self._ranked].reshape(n, -1), data)
         self.examples += n
 

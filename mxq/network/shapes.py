@@ -1,8 +1,10 @@
 """Shapes and dtypes of every value of a graph, from MXNet's own inference."""
 
+import contextlib
+import io
 import json
 import warnings
-from typing import Dict, List, Mapping, Sequence, Tuple
+from typing import Dict, Iterator, List, Mapping, Sequence, Tuple
 
 import numpy as np
 
@@ -31,24 +33,46 @@ def infer_shapes(graph: Graph, data_shapes: Mapping[str, Sequence[int]]) -> Dict
         GraphError: a name is no input; a shape does not fit (names the operator); or an input that an extension
             operator depends on has no shape.
     """
-    from mxnet.base import MXNetError
+    return Shapes(graph).infer(data_shapes)
 
-    _check_names(graph, data_shapes, "shape")
-    shapes = {name: tuple(int(n) for n in shape) for name, shape in data_shapes.items()}
-    _guard_extensions(graph, shapes)
-    known = dict(shapes)
-    known.update((name, graph.params[name].shape) for name in graph.aux if name in graph.params)
-    internals, keys = _internals(graph)
-    variables = set(internals.list_arguments()) | set(internals.list_auxiliary_states())
-    try:
-        found = internals.infer_shape_partial(**{k: v for k, v in known.items() if k in variables})[1] or []
-    except MXNetError as error:
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        text = next((line for line in lines if "Error in operator" in line), lines[-1] if lines else "unknown error")
-        absent = [node.name for node in graph.inputs if node.name not in shapes]
-        hint = f"; no shape was given for {', '.join(absent)}" if absent else ""
-        raise GraphError(f"the shapes of the network do not fit together, given {shapes}: {text}{hint}") from error
-    return {k: tuple(shape) for k, shape in zip(keys, found) if shape and all(n is not None and n > 0 for n in shape)}
+
+class Shapes:
+    """Infers the shapes of a graph's values again and again; the graph must stay as it is. See infer_shapes."""
+
+    def __init__(self, graph: Graph):
+        self._graph = graph
+        self._internals, self._keys = _internals(graph)
+        self._variables = set(self._internals.list_arguments()) | set(self._internals.list_auxiliary_states())
+
+    def infer(self, data_shapes: Mapping[str, Sequence[int]]) -> Dict[Key, Tuple[int, ...]]:
+        from mxnet.base import MXNetError
+
+        graph = self._graph
+        _check_names(graph, data_shapes, "shape")
+        shapes = {name: tuple(int(n) for n in shape) for name, shape in data_shapes.items()}
+        _guard_extensions(graph, shapes)
+        known = dict(shapes)
+        known.update((name, graph.params[name].shape) for name in graph.aux if name in graph.params)
+        try:
+            with _quiet():
+                given = {k: v for k, v in known.items() if k in self._variables}
+                found = self._internals.infer_shape_partial(**given)[1] or []
+        except MXNetError as error:
+            lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+            text = next((line for line in lines if "Error in operator" in line), (lines or ["unknown error"])[-1])
+            absent = [node.name for node in graph.inputs if node.name not in shapes]
+            hint = f"; no shape was given for {', '.join(absent)}" if absent else ""
+            raise GraphError(f"the shapes of the network do not fit together, given {shapes}: {text}{hint}") from error
+        pairs = zip(self._keys, found)
+        return {k: tuple(shape) for k, shape in pairs if shape and all(n is not None and n > 0 for n in shape)}
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """MXNet prints the arguments of an inference that fails, and warns of what is missing; both become errors here."""
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore", UserWarning)
+        yield
 
 
 def complete_shapes(symbol, shapes: Mapping[str, Sequence[int]]) -> Tuple[Dict[str, tuple], List[tuple]]:
@@ -64,8 +88,7 @@ def complete_shapes(symbol, shapes: Mapping[str, Sequence[int]]) -> Tuple[Dict[s
     from mxnet.base import MXNetError
 
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # what is missing becomes an error
+        with _quiet():
             arguments, outputs, _ = symbol.infer_shape(**shapes)
     except (MXNetError, ValueError) as error:
         raise GraphError((str(error).strip().splitlines() or [type(error).__name__])[-1]) from error

@@ -27,7 +27,9 @@ def before_calibration(graph: Graph, plan, options) -> Tuple[List[Finding], Opti
         parts = [batch.arrays[name].asnumpy() for batch in first]
         if parts[0].dtype.kind not in "fiu" or any(part.shape[1:] != parts[0].shape[1:] for part in parts):
             continue
-        at_once = options.sub_batch or len(parts[0])
+        at_once = len(parts[0]) if first[0].whole else options.sub_batch or len(parts[0])
+        if first[0].whole and any(len(part) != at_once for part in parts):
+            continue
         data = np.concatenate(parts)[: max(EXAMPLES, at_once)].astype(np.float32)
         data = data[: len(data) // min(at_once, len(data)) * at_once]
         if name == next(iter(first[0].arrays)):

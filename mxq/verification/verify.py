@@ -90,7 +90,8 @@ def what_is_wrong(exact: Sequence[np.ndarray], found: Sequence[np.ndarray]) -> O
     Args:
         exact, found: the output of the float and of the int8 network, batch by batch.
     """
-    a, b = (np.concatenate([np.atleast_1d(array) for array in arrays]) for arrays in (exact, found))
+    alike = len({array.shape[1:] for array in exact}) == 1  # images of several sizes give maps of several sizes
+    a, b = (np.concatenate([np.atleast_1d(x) if alike else x.reshape(-1) for x in xs]) for xs in (exact, found))
     if not a.size or not np.isfinite(a).all():
         return None
     if not np.isfinite(b).all():

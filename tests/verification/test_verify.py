@@ -11,6 +11,7 @@ from mxq.arithmetic.noise import Noise
 from mxq.calib import CalibTable
 from mxq.data.batches import Batch
 from mxq.errors import GraphError
+from mxq.network.batch_sizes import BatchSizes, arranged
 from mxq.network.graph import Graph
 from mxq.verification import FewExamples
 from mxq.verification.shapes import shapes_follow
@@ -187,6 +188,7 @@ def kept(graph, sizes, count, sub_batch=8, most=8) -> list:
         values = np.arange(first, first + size, dtype=np.float32).reshape(-1, 1, 1, 1)
         batches.append(Batch({"data": mx.nd.array(np.broadcast_to(values, (size, 3, 5, 5)))}, size))
         first += size
+    batches = list(arranged(batches, BatchSizes(graph)))
     assert list(few.through(batches)) == batches
     return [part.arrays["data"].asnumpy()[:, 0, 0, 0].tolist() for part in few.parts(count)]
 
