@@ -22,6 +22,7 @@ from .errors import CalibrationError, ConfigError, GraphError, LibraryError, MXQ
 from .explanation import Explanation, explain  # noqa: E402
 from .explanation.preflight import preflight  # noqa: E402
 from .gluon import quantize_net  # noqa: E402
+from .importers import load  # noqa: E402
 from .model import QuantizedModel  # noqa: E402
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "data",
     "explain",
     "library_path",
+    "load",
     "preflight",
     "quantize_model",
     "quantize_net",

@@ -1,4 +1,4 @@
-"""The command line: ``python -m mxq`` with ``info``, ``support``, ``preflight`` or ``explain``."""
+"""The command line: ``python -m mxq`` with ``info``, ``support``, ``preflight``, ``explain`` or ``import``."""
 
 import argparse
 import json
@@ -6,6 +6,7 @@ import sys
 from typing import Any, Dict, List, Optional
 
 from ..errors import MXQError
+from . import importing
 from .network import add_commands
 
 
@@ -20,6 +21,7 @@ def main(argv: Optional[List[str]] = None) -> int:
     support.add_argument("--write", metavar="FILE", help="renew the table between its markers in this file")
     support.set_defaults(run=_support)
     add_commands(commands)
+    importing.add_command(commands)
     args = parser.parse_args(argv)
     if args.command is None:
         parser.print_help()

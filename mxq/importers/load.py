@@ -1,0 +1,48 @@
+"""mxq.load: a network from a file of another format."""
+
+import os
+from typing import Mapping, Optional, Sequence
+
+from ..errors import GraphError
+from . import caffe
+from .files import contents
+from .model import ImportedModel
+
+
+def load(
+    path: str, *, prototxt: Optional[str] = None, data_shapes: Optional[Mapping[str, Sequence[int]]] = None
+) -> ImportedModel:
+    """Reads a network of another format: Caffe.
+
+    >>> det1 = mxq.load("det1.caffemodel")  # doctest: +SKIP
+    >>> int8 = mxq.quantize_model(det1.symbol, det1[1:], images)  # doctest: +SKIP
+
+    What the file is is found by its content. Nothing in it is executed, and nothing is allocated on its word alone.
+
+    Args:
+        path: the .caffemodel; or the .prototxt, if the .caffemodel has the same name.
+        prototxt: of a Caffe network, where it is not beside the .caffemodel under the same name.
+        data_shapes: input name -> shape, in place of those in the file, or where it has none.
+
+    Returns:
+        ImportedModel: ``(symbol, arg_params, aux_params)``, inputs under the names that they have in the file.
+
+    Raises:
+        GraphError: not such a file, damaged, or with something that is not known; it names the file and the layer.
+        FileNotFoundError: there is no such file.
+    """
+    path = os.fspath(path)
+    head = bytes(contents(path)[:4096])
+    if path.endswith(".prototxt"):
+        path, prototxt = os.path.splitext(path)[0] + ".caffemodel", path
+    elif not path.endswith(".caffemodel") and not _looks_like_caffe(head):
+        raise GraphError(
+            f"{path!r} begins with {head[:8]!r}: no format that is read here; accepted are Caffe's .caffemodel"
+        )
+    network = caffe.read(path, prototxt, data_shapes=data_shapes)
+    return ImportedModel.of_float(network.graph, "Caffe", network.shapes, network.outputs)
+
+
+def _looks_like_caffe(head: bytes) -> bool:
+    """Whether a message begins with a name (field 1) as caffemodels do."""
+    return len(head) > 2 and head[0] == 0x0A and head[1] < 128 and head[2 : 2 + head[1]].isascii()
