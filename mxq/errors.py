@@ -24,6 +24,10 @@ class ConfigError(MXQError, ValueError):
     """An argument has a value that is not accepted."""
 
 
+class OutOfMemoryError(MXQError, MemoryError):
+    """There is not enough memory for what was asked; what was asked may be right."""
+
+
 def nearest(name: str, known: Iterable[str], n: int = 3) -> str:
     """Returns ``"; nearest: a, b"`` with the known names closest to `name`, or an empty string.
 

@@ -7,6 +7,8 @@ import numpy as np
 
 # Smallest bin width 2**-120: its reciprocal is a normal float32. Smaller values share the bins next to zero.
 MIN_EXPONENT = -120
+# Largest: all of float32 within two bins.
+MAX_EXPONENT = 128
 
 
 class Histogram(NamedTuple):

@@ -4,12 +4,13 @@ They tell what the tensor's own histogram would be if its channels were scaled: 
 are equalized.
 """
 
-from typing import Dict, Optional
+from typing import Dict, Optional, Tuple
 
 import numpy as np
 
-from .bins import MIN_EXPONENT, coarser, exponents, trimmed
-from .exact_sum import ExactSum
+from .array_file import MOST, Arrays
+from .bins import MAX_EXPONENT, MIN_EXPONENT, coarser, exponents, trimmed
+from .exact_sum import MAX_LIMB, ExactSum
 from .histogram import ChannelCounts, Growing, Measured, add_extremes, grow
 
 #: Bins of all channels together on each side of zero, and fewest and most for one.
@@ -108,15 +109,21 @@ class Channels:
         return {**{name: getattr(self, name) for name in names}, **stored_sum("sums", self.sums)}
 
     @classmethod
-    def of(cls, arrays: Dict[str, np.ndarray]) -> "Channels":
-        """From what `arrays` gave."""
-        channels = cls(len(arrays["min"]))
-        for name in ("min", "max", "peaks", "exponents", "zeros"):
-            setattr(channels, name, arrays[name].astype(getattr(channels, name).dtype))
-        if arrays["counts"].shape != channels.counts.shape:
-            raise ValueError(f"channel counts of shape {arrays['counts'].shape}, not {channels.counts.shape}")
-        channels.counts = arrays["counts"].astype(np.int64)
-        channels.sums = restored_sum("sums", arrays)
+    def of(cls, arrays: Arrays) -> "Channels":
+        """From what `arrays` gave and a file kept. Raises the file's error for what does not go together."""
+        channels = cls(len(arrays.floats("min", (None,), np.float32)))
+        size = (len(channels),)
+        for name in ("min", "max"):
+            setattr(channels, name, arrays.floats(name, size, np.float32))
+        if not (channels.min <= channels.max).all():
+            raise arrays.wrong("max", "from min on")
+        channels.peaks = arrays.floats("peaks", (PARTS, *size), np.float32, least=0.0)
+        channels.exponents = arrays.integers("exponents", size, MIN_EXPONENT, MAX_EXPONENT)
+        channels.counts = arrays.integers("counts", channels.counts.shape)
+        channels.zeros = arrays.integers("zeros", size)
+        if not (channels.zeros <= channels.counts[:, channels.counts.shape[1] // 2]).all():
+            raise arrays.wrong("zeros", "among those counted")
+        channels.sums = restored_sum("sums", arrays, (2, *size))
         return channels
 
 
@@ -128,9 +135,13 @@ def stored_sum(name: str, total: ExactSum) -> Dict[str, np.ndarray]:
     }
 
 
-def restored_sum(name: str, arrays: Dict[str, np.ndarray]) -> ExactSum:
-    limbs = arrays[f"{name}_limbs"].astype(np.int64)
-    return ExactSum({int(k): limb for k, limb in zip(arrays[f"{name}_keys"], limbs)})
+def restored_sum(name: str, arrays: Arrays, shape: Tuple[int, ...]) -> ExactSum:
+    """What stored_sum gave, of arrays of this shape."""
+    keys = arrays.integers(f"{name}_keys", (None,), -MAX_LIMB, MAX_LIMB)
+    if not len(keys) or len(set(keys.tolist())) < len(keys):
+        raise arrays.wrong(f"{name}_keys", "of one limb or more, each once")
+    limbs = arrays.integers(f"{name}_limbs", (len(keys), *shape), least=-MOST)
+    return ExactSum({int(k): limb for k, limb in zip(keys, limbs)})
 
 
 def _spread(begin: np.ndarray, end: np.ndarray, mass: np.ndarray, num_bins: int) -> np.ndarray:

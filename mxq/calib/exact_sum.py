@@ -16,6 +16,8 @@ from typing import Dict, List
 import numpy as np
 
 _BITS = 32
+#: float64 has no limbs beyond, on either side.
+MAX_LIMB = 34
 _TOGETHER = 32
 _EXACT = 1 << 20
 

@@ -6,6 +6,7 @@ however many parts they come.
 """
 
 import hashlib
+import math
 import zlib
 from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
@@ -13,6 +14,7 @@ import numpy as np
 
 from ..errors import CalibrationError
 from ..native.loops import native_library
+from .array_file import Arrays
 
 #: Rows that can be drawn from one example, and rows that are kept.
 POSITIONS = 16
@@ -201,14 +203,18 @@ class Rows:
         self._compact()
         return {"hashes": self._hashes[0], "rows": self._rows[0], "shape": np.array(self.shape)}
 
-    def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
-        """Goes on from what `arrays` gave."""
+    def restore(self, arrays: Arrays) -> None:
+        """Goes on from what `arrays` gave and a file kept. Raises the file's error for what does not go together."""
         if not arrays:
             return
-        self.shape = tuple(map(int, arrays["shape"]))
-        self._hashes, self._rows = [arrays["hashes"].astype(np.uint64)], [arrays["rows"].astype(np.uint16)]
-        if self._rows[0].shape != (len(self._hashes[0]), int(np.prod(self.shape))):
-            raise ValueError(f"a sample of shape {self._rows[0].shape}")
+        self.shape = tuple(map(int, arrays.integers("shape", (2,), least=1, most=2**31 - 1)))
+        if self.shape[1] != math.prod(self.layer.kernel):
+            raise arrays.wrong("shape", f"(channels, {math.prod(self.layer.kernel)})")
+        hashes = arrays.integers("hashes", (None,), most=2**64 - 1, dtype=np.uint64)
+        if not len(hashes):
+            raise arrays.wrong("hashes", "of one row or more")
+        rows = arrays.integers("rows", (len(hashes), math.prod(self.shape)), most=2**16 - 1, dtype=np.uint16)
+        self._hashes, self._rows = [hashes], [rows]
         self._compact()
 
 

@@ -2,13 +2,14 @@
 
 import json
 import os
-import zipfile
-from typing import Callable, Dict
+from typing import Callable, Dict, Optional, Tuple
 
 import numpy as np
 
 from ..errors import CalibrationError
 from ..network.atomic import write_atomically
+from ..network.fields import Field, Source, check_format, parse_json
+from .array_file import Arrays, read_arrays
 from .samples import Layer
 from .tensor_statistics import TensorStatistics
 
@@ -44,43 +45,42 @@ def save(statistics, path: str) -> None:
 
 def load(path: str, make: Callable):
     """See Statistics.load; `make` is that class."""
-    with open(path, "rb") as file:  # FileNotFoundError as it is
-        try:
-            with np.load(file, allow_pickle=False) as archive:
-                found = {name: archive[name] for name in archive.files}
-            header = json.loads(found.pop("header").tobytes())
-            known = header["format"] == FORMAT
-        except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile) as error:
-            raise CalibrationError(
-                f"{path}: not a statistics file, or damaged ({type(error).__name__}: {error}); collect again"
-            ) from None
-    if not known:
-        raise CalibrationError(f"{path}: not a statistics file; its format must be {FORMAT!r}")
-    if header.get("version") != VERSION:
-        raise CalibrationError(
-            f"{path}: statistics version {header.get('version')!r}; this mxq reads version {VERSION}; collect again"
-        )
-    try:
-        layers = [Layer(*(tuple(p) if isinstance(p, list) else p for p in parts)) for parts in header["layers"]]
-        statistics = make(layers=layers)
-        for i, key in enumerate(header["tensors"]):
-            statistics._tensors[key] = TensorStatistics.of(_of(f"tensor{i}", found))
-        for i, layer in enumerate(layers):
-            statistics.samples[layer.source].restore(_of(f"sample{i}", found))
-        statistics.num_examples = int(header["num_examples"])
-        statistics.graph_hash, statistics.stream = str(header["graph_hash"]), header["stream"]
-        statistics.data_shapes = {name: tuple(shape) for name, shape in header["data_shapes"].items()}
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-        raise CalibrationError(f"{path}: damaged statistics: {type(error).__name__}: {error}; collect again") from None
+    source = Source(os.fspath(path), "statistics file", CalibrationError, "collect again")
+    found = read_arrays(source)
+    if "header" not in found:
+        raise source.foreign(f"its format must be {FORMAT!r}")
+    header = parse_json(found.pop("header").tobytes(), source)
+    check_format(header, FORMAT, VERSION)
+    layers = [_layer(field) for field in header["layers"].items()]
+    statistics, arrays = make(layers=layers), Arrays(found, source)
+    for i, key in enumerate(header["tensors"].items()):
+        statistics._tensors[key.text()] = TensorStatistics.of(arrays.below(f"tensor{i}/"))
+    for i, layer in enumerate(layers):
+        statistics.samples[layer.source].restore(arrays.below(f"sample{i}/"))
+    statistics.num_examples = header["num_examples"].integer()
+    statistics.graph_hash = header["graph_hash"].text()
+    statistics.stream = header["stream"].typed(Optional[str])
+    statistics.data_shapes = {name: _sizes(shape) for name, shape in header["data_shapes"].fields().items()}
     return statistics
+
+
+def _layer(field: Field) -> Layer:
+    parts = field.items()
+    if len(parts) != len(Layer._fields):
+        raise field.wrong(f"a list of {len(Layer._fields)}")
+    name, key, groups, *geometry = parts
+    layer = Layer(name.text(), key.text(), groups.integer(least=1), *map(_sizes, geometry))
+    if len({len(part) for part in layer[3:]}) != 1 or len(layer.kernel) > 2 or 0 in layer.kernel + layer.stride:
+        raise field.wrong("a geometry of one kernel in one or two dimensions")
+    return layer
+
+
+def _sizes(field: Field) -> Tuple[int, ...]:
+    return tuple(item.integer(most=2**31 - 1) for item in field.items())
 
 
 def _named(prefix: str, arrays: Dict[str, np.ndarray]) -> Dict[str, np.ndarray]:
     return {f"{prefix}/{name}": _smallest(array) for name, array in arrays.items()}
-
-
-def _of(prefix: str, arrays: Dict[str, np.ndarray]) -> Dict[str, np.ndarray]:
-    return {name[len(prefix) + 1 :]: array for name, array in arrays.items() if name.startswith(f"{prefix}/")}
 
 
 def _smallest(array: np.ndarray) -> np.ndarray:

@@ -5,9 +5,9 @@
 (0.0, 6.0)
 """
 
-import ast
 import json
 import os
+import re
 from typing import Dict, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
@@ -15,6 +15,7 @@ import numpy as np
 from ..arithmetic.qmath import QMAX
 from ..errors import CalibrationError, nearest
 from ..network.atomic import write_atomically
+from ..network.fields import Field, Source, check_format, read_json
 from ..network.graph import Graph
 from ..network.identity import graph_hash
 
@@ -151,36 +152,41 @@ class CalibTable:
     @classmethod
     def load(cls, path: str) -> "CalibTable":
         """Reads a table. Raises CalibrationError for a file that is not one, FileNotFoundError if there is none."""
+        document = read_json(Source(os.fspath(path), "calibration table", CalibrationError, "calibrate again"))
+        check_format(document, FORMAT, VERSION)
+        ranges, shapes = document["ranges"].fields(), document.get("data_shapes", {}).fields()
         try:
-            with open(path, encoding="utf-8") as file:
-                content = json.load(file)
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise CalibrationError(f"{path}: not JSON, perhaps cut short ({error}); calibrate again") from None
-        if not isinstance(content, dict) or content.get("format") != FORMAT:
-            raise CalibrationError(f"{path}: not a calibration table; its 'format' must be {FORMAT!r}")
-        if content.get("version") != VERSION:
-            raise CalibrationError(
-                f"{path}: calibration table version {content.get('version')!r}; this mxq reads version {VERSION}"
-            )
-        try:
-            ranges = {key: (entry["min"], entry["max"]) for key, entry in content["ranges"].items()}
-            means, factors = (
-                {key: tuple(map(float, text.split())) for key, text in content.get(name, {}).items()}
-                for name in ("channel_means", "channel_factors")
-            )
-            shapes = {name: ast.literal_eval(text) for name, text in content.get("data_shapes", {}).items()}
             return cls(
-                ranges,
-                str(content["mode"]),
-                str(content["graph_hash"]),
-                content["num_examples"],
-                channel_means=means,
-                channel_factors=factors,
-                data_shapes=shapes,
-                modes=content.get("modes"),
-                dtypes=content.get("dtypes"),
+                {key: (entry["min"].number(), entry["max"].number()) for key, entry in ranges.items()},
+                document["mode"].text(),
+                document["graph_hash"].text(),
+                document["num_examples"].integer(),
+                channel_means=_numbers(document.get("channel_means", {})),
+                channel_factors=_numbers(document.get("channel_factors", {})),
+                data_shapes={name: _shape(field) for name, field in shapes.items()},
+                modes=_texts(document.get("modes", {})),
+                dtypes=_texts(document.get("dtypes", {})),
             )
-        except (KeyError, TypeError, AttributeError, ValueError, SyntaxError) as error:
-            if isinstance(error, CalibrationError):
-                raise CalibrationError(f"{path}: {error}") from None
-            raise CalibrationError(f"{path}: damaged calibration table: {type(error).__name__}: {error}") from None
+        except CalibrationError as error:  # of the constructor: values that do not go together
+            raise error if str(error).startswith(str(path)) else CalibrationError(f"{path}: {error}") from None
+
+
+def _texts(document: Field) -> Dict[str, str]:
+    return {key: field.text() for key, field in document.fields().items()}
+
+
+def _numbers(document: Field) -> Dict[str, Tuple[float, ...]]:
+    """Key -> numbers, which are one string."""
+    found = {}
+    for key, field in document.fields().items():
+        try:
+            found[key] = tuple(map(float, field.text().split()))
+        except ValueError:
+            raise field.wrong("numbers with spaces between them") from None
+    return found
+
+
+def _shape(field: Field) -> Tuple[int, ...]:
+    if not re.fullmatch(r"\((-?\d{1,18}(, ?-?\d{1,18})*)?,?\)", field.text()):
+        raise field.wrong("a shape such as '(1, 3, 224, 224)'")
+    return tuple(map(int, re.findall(r"-?\d+", field.value)))

@@ -17,7 +17,8 @@ from typing import Dict, Optional
 import numpy as np
 
 from ..errors import CalibrationError
-from .bins import MIN_EXPONENT, Histogram, coarser, exponents, trimmed
+from .array_file import Arrays
+from .bins import MAX_EXPONENT, MIN_EXPONENT, Histogram, coarser, exponents, trimmed
 from .channels import Channels, restored_sum, stored_sum
 from .exact_sum import ExactSum
 from .histogram import count, measure
@@ -29,6 +30,8 @@ NUM_BINS = 4096
 COUNTED = 1 << 13
 #: But so many of each channel.
 _COUNTED_OF_CHANNEL = 4
+#: No data has more; counts of them add up within int64.
+_MOST_VALUES = 2**48
 
 
 class TensorStatistics:
@@ -193,15 +196,26 @@ class TensorStatistics:
         return {**found, **{f"channels.{name}": array for name, array in self._channels.arrays().items()}}
 
     @classmethod
-    def of(cls, arrays: Dict[str, np.ndarray]) -> "TensorStatistics":
-        """From what `arrays` gave."""
-        stats = cls(len(arrays["counts"]) // 2)
-        stats.count, stats._exponent = int(arrays["count"]), int(arrays["exponent"])
-        stats.min, stats.max = map(float, arrays["extremes"])
-        stats._counts = arrays["counts"].astype(np.int64)
-        own = {name[len("channels.") :]: array for name, array in arrays.items() if name.startswith("channels.")}
+    def of(cls, arrays: Arrays) -> "TensorStatistics":
+        """From what `arrays` gave and a file kept. Raises the file's error for what does not go together."""
+        counts = arrays.integers("counts", (None,))
+        bins = len(counts) // 2
+        if bins < 2 or bins & (bins - 1) or len(counts) % 2:
+            raise arrays.wrong("counts", "as long as two times a power of two")
+        stats = cls(bins)
+        stats.count = arrays.integer("count", most=_MOST_VALUES)
+        if not stats.count:
+            return stats
+        stats._exponent = arrays.integer("exponent", MIN_EXPONENT, MAX_EXPONENT)
+        stats._counts = arrays.integers("counts", (None,), most=stats.count)
+        stats.min, stats.max = map(float, arrays.floats("extremes", (2,), np.float64))
+        if not -bins * stats.width <= stats.min <= stats.max <= bins * stats.width:
+            raise arrays.wrong("extremes", "in order and within the histogram")
+        own = arrays.below("channels.")
         if own:
             stats._channels = Channels.of(own)
+            if (stats.min, stats.max) != (stats._channels.min.min(), stats._channels.max.max()):
+                raise arrays.wrong("extremes", "those of the channels")
         else:
-            stats._sums = restored_sum("sums", arrays)
+            stats._sums = restored_sum("sums", arrays, (2,))
         return stats

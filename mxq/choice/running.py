@@ -6,6 +6,7 @@ from typing import BinaryIO, Dict, Iterator, List, Mapping, NamedTuple, Optional
 
 import numpy as np
 
+from ..calib.array_file import read_array
 from ..data.batches import Batch, batches, of_integers
 from ..data.progress import Progress
 from ..errors import CalibrationError, ConfigError, GraphError
@@ -161,7 +162,7 @@ class Reference:
             for batch in data:
                 if count == self.written.batches or self._file.read(_FINGERPRINT) != _fingerprint(batch):
                     raise ConfigError(f"batch {count} of eval_data is not what the float network saw: {_READ_AGAIN}")
-                kept = [np.load(self._file) for _ in range(int(np.load(self._file)))]
+                kept = self._kept()
                 metric.update(runner(batch), kept, batch)
                 count += 1
                 bar.step(batch.n_valid)
@@ -170,6 +171,18 @@ class Reference:
                 f"eval_data has {count} batches now; the float network saw {self.written.batches}: {_READ_AGAIN}"
             )
         return metric.value()
+
+    def _kept(self) -> List[np.ndarray]:
+        """What the float network returned for the next batch."""
+        try:
+            return [self._array() for _ in range(int(self._array()))]
+        except (ValueError, TypeError) as error:
+            raise ConfigError(
+                f"{self._file.name}: damaged outputs of the float network: {error}; delete it and the state beside it"
+            ) from error
+
+    def _array(self) -> np.ndarray:
+        return read_array(self._file, self.written.bytes - self._file.tell())
 
     def check_first(self, data: EvalData) -> None:
         """Refuses data whose first batch is not the one that float was given in an earlier process."""

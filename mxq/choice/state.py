@@ -2,12 +2,13 @@
 
 import json
 import os
-from typing import Dict, FrozenSet, Iterable, Mapping, Optional
+from typing import Dict, FrozenSet, Iterable, List, Mapping, Optional
 
 import numpy as np
 
 from ..errors import ConfigError
 from ..network.atomic import write_atomically
+from ..network.fields import Field, Source, check_format, read_json
 from .running import Written
 
 FORMAT = "mxq-accuracy-search"
@@ -72,21 +73,21 @@ class SearchState:
         write_atomically(self.path, write)
 
     def _load(self) -> None:
-        try:
-            with open(self.path, encoding="utf-8") as file:
-                content = json.load(file)
-            if content["format"] != FORMAT or content["version"] != VERSION:
-                raise ValueError(f"format {content['format']!r}, version {content['version']!r}")
-            identity, ranges = content["identity"], content["ranges"]
-            self.noise = {layer: float(noise) for layer, noise in content["noise"].items()}
-            self.scores = {frozenset(x["float_layers"]): float(x["metric"]) for x in content["scores"]}
-            self.float_score = content["float"]
-            self.reference = content["reference"] and Written(**content["reference"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ConfigError(
-                f"search_state={self.path!r} is no state of a search ({type(error).__name__}: {error}); delete it or "
-                "give another path"
-            ) from error
+        source = Source(self.path, "state of a search", ConfigError, "delete it or give another path as search_state")
+        document = read_json(source)
+        check_format(document, FORMAT, VERSION)
+        identity = document["identity"].members()
+        ranges = {key: [ends.number() for ends in _items(pair, 2)] for key, pair in document["ranges"].fields().items()}
+        self.noise = {layer: x.number(0.0, infinite=True) for layer, x in document["noise"].fields().items()}
+        for entry in document["scores"].items():
+            layers = frozenset(layer.text() for layer in entry["float_layers"].items())
+            self.scores[layers] = entry["metric"].number(infinite=True)
+        if document["reference"].value is not None:
+            reference = document["reference"]
+            self.float_score = document["float"].number(infinite=True)
+            self.reference = Written(
+                reference["batches"].integer(), reference["bytes"].integer(), reference["digest"].text()
+            )
         different = sorted(
             key for key in {**identity, **self._identity} if identity.get(key) != self._identity.get(key)
         )
@@ -107,6 +108,13 @@ class SearchState:
             and os.path.exists(self.outputs_path)
             and os.path.getsize(self.outputs_path) == self.reference.bytes
         )
+
+
+def _items(field: Field, number: int) -> List[Field]:
+    items = field.items()
+    if len(items) != number:
+        raise field.wrong(f"a list of {number}")
+    return items
 
 
 def _same_ranges(a: Mapping, b: Mapping) -> bool:

@@ -1,6 +1,9 @@
 """Examples from files, for the command line: arrays of numpy, images in RecordIO files."""
 
+import contextlib
 import itertools
+import zipfile
+import zlib
 from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence
 
 import numpy as np
@@ -60,19 +63,29 @@ def read_examples(path: str, n: Optional[int], images: Images) -> Examples:
     raise ConfigError(f"data file {path!r}: accepted are {ACCEPTED}")
 
 
-def _load(path: str):
+#: The last two: an archive named .npy, an array named .npz.
+_UNREADABLE = (
+    OSError, ValueError, EOFError, KeyError, NotImplementedError, zipfile.BadZipFile, zlib.error, TypeError,
+    AttributeError,
+)  # fmt: skip
+
+
+@contextlib.contextmanager
+def _reading(path: str) -> Iterator[None]:
     try:
-        return np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        yield
+    except _UNREADABLE as error:
         raise ConfigError(f"cannot read data file {path!r}: {error}") from error
 
 
 def _array(path: str, n: Optional[int], images: Images) -> Examples:
-    return Examples(_load(path)[:n], None, None)
+    with _reading(path):
+        # Mapped, so that a file that is cut off is no reason to allocate what it promises.
+        return Examples(np.array(np.load(path, mmap_mode="r", allow_pickle=False)[:n]), None, None)
 
 
 def _arrays(path: str, n: Optional[int], images: Images) -> Examples:
-    with _load(path) as file:
+    with _reading(path), np.load(path, allow_pickle=False) as file:
         return Examples({name: file[name][:n] for name in file.files}, None, None)
 
 

@@ -2,13 +2,15 @@
 
 import json
 import os
-from typing import List, Optional, Sequence
+from typing import List, Optional, Sequence, get_type_hints
 
 from ..arithmetic.noise import decibel
-from ..costs.result import Classes, Histogram, Layer, Measured, Output, Prediction, Tensor
+from ..costs.result import Classes, Layer, Measured, Output, Prediction, Tensor
 from ..errors import ConfigError
 from ..network.atomic import write_atomically
+from ..network.fields import Source, check_format, read_json
 from ..report import Finding, Findings, NodeReport, Report
+from ..report.finding import SEVERITIES
 
 FORMAT = "mxq-explanation"
 VERSION = 1
@@ -109,28 +111,17 @@ class Explanation:
     @classmethod
     def load(cls, path: str) -> "Explanation":
         """Reads what :meth:`to_json` wrote. Raises ConfigError for anything else."""
-        try:
-            with open(path, encoding="utf-8") as file:
-                content = json.load(file)
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{path}: not JSON, perhaps cut short ({error}); explain again") from None
-        if not isinstance(content, dict) or content.get("format") != FORMAT or content.get("version") != VERSION:
-            raise ConfigError(f"{path}: not an explanation; its 'format' must be {FORMAT!r}, its 'version' {VERSION}")
-        try:
-            measured = Measured(
-                content["examples"],
-                content["layer_examples"],
-                content["effect_examples"],
-                [_from_plain(Output, item) for item in content["outputs"]],
-                None if content["classes"] is None else _from_plain(Classes, content["classes"]),
-                [_from_plain(Layer, item) for item in content["layers"]],
-                [_from_plain(Tensor, item) for item in content["tensors"]],
-                [_from_plain(Prediction, item) for item in content["predictions"]],
-            )
-            nodes = [NodeReport(**item) for item in content["nodes"]]
-            return cls(measured, nodes, [Finding(**item) for item in content["findings"]], title=content["title"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise ConfigError(f"{path}: damaged explanation: {type(error).__name__}: {error}; explain again") from None
+        document = read_json(Source(os.fspath(path), "explanation", ConfigError, "explain again"))
+        check_format(document, FORMAT, VERSION)
+        measured = Measured(*(document[name].typed(kind) for name, kind in get_type_hints(Measured).items()))
+        nodes, findings = document["nodes"].typed(List[NodeReport]), document["findings"].typed(List[Finding])
+        for field in document["layers"].items():
+            if not field["inputs"].value:
+                raise field["inputs"].wrong("a list of one name or more")
+        for field in document["findings"].items():
+            if field["severity"].value not in SEVERITIES:
+                raise field["severity"].wrong(f"one of {', '.join(SEVERITIES)}")
+        return cls(measured, nodes, findings, title=document["title"].text())
 
     def to_html(self, path: Optional[str] = None) -> str:
         """One page that needs nothing but a browser; with `path` it is written there too."""
@@ -161,17 +152,3 @@ def _to_plain(item):
     if isinstance(item, dict):
         return {key: _to_plain(value) for key, value in item.items()}
     return [_to_plain(value) for value in item] if isinstance(item, (list, tuple)) else item
-
-
-def _from_plain(kind, item: dict):
-    """The tuple of this kind."""
-    fields = {}
-    for name, value in item.items():
-        if name == "histogram":
-            value = Histogram(value["lo"], value["hi"], tuple(value["counts"]))
-        elif isinstance(value, list):
-            value = tuple(value)
-        elif value in ("inf", "-inf") and kind in (Layer, Tensor, Output):
-            value = float(value)
-        fields[name] = value
-    return kind(**fields)

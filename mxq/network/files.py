@@ -7,7 +7,7 @@ import os
 import re
 from typing import Dict, Iterator, Mapping, Tuple
 
-from ..errors import ConfigError, GraphError, nearest
+from ..errors import ConfigError, GraphError, OutOfMemoryError, nearest
 from .atomic import write_together
 from .params_format import what_is_broken, write_params
 
@@ -28,7 +28,7 @@ def load_symbol(path: str):
     text = _read(path, "symbol").decode("utf-8", errors="replace")
     try:
         raw = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise GraphError(
             f"symbol file {path!r} is no JSON ({error}); is it cut off, or another kind of file?"
         ) from error
@@ -53,6 +53,7 @@ def load_params(path: str) -> Dict[str, object]:
 
     Raises:
         GraphError: no such file, a file that is cut off or no parameter file (says where), or arrays without names.
+        OutOfMemoryError: its arrays do not fit into memory.
     """
     import mxnet as mx
 
@@ -66,7 +67,12 @@ def load_params(path: str) -> Dict[str, object]:
         )
     try:
         loaded = mx.nd.load(path)
-    except Exception as error:  # MXNetError, UnicodeDecodeError in names, MemoryError for a broken size
+    except Exception as error:  # MXNetError, UnicodeDecodeError in names
+        if isinstance(error, MemoryError) or re.search("bad_alloc|[Mm]emory", _last_line(error)):
+            raise OutOfMemoryError(
+                f"there is not enough memory to load parameter file {path!r} ({os.path.getsize(path)} bytes): "
+                f"{_last_line(error)}"
+            ) from error
         raise GraphError(
             f"parameter file {path!r} ({os.path.getsize(path)} bytes) does not load; it is cut off or not a file of "
             f"mx.nd.save: {_last_line(error)}"
