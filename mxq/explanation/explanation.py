@@ -14,6 +14,7 @@ from ..report.finding import SEVERITIES
 
 FORMAT = "mxq-explanation"
 VERSION = 1
+_LEAST_DECIBEL = -3000.0  # as noise power still a float64
 
 
 class Explanation:
@@ -118,6 +119,8 @@ class Explanation:
         for field in document["layers"].items():
             if not field["inputs"].value:
                 raise field["inputs"].wrong("a list of one name or more")
+            if isinstance(field["effect"].value, (int, float)):
+                field["effect"].number(least=_LEAST_DECIBEL)
         for field in document["findings"].items():
             if field["severity"].value not in SEVERITIES:
                 raise field["severity"].wrong(f"one of {', '.join(SEVERITIES)}")

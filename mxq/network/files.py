@@ -9,7 +9,7 @@ from typing import Dict, Iterator, Mapping, Tuple
 
 from ..errors import ConfigError, GraphError, OutOfMemoryError, nearest
 from .atomic import write_together
-from .params_format import what_is_broken, write_params
+from .params_format import examine, write_params
 
 _log = logging.getLogger(__name__)
 
@@ -60,15 +60,16 @@ def load_params(path: str) -> Dict[str, object]:
     size = len(_read(path, "parameter", limit=64))
     if not size:
         raise GraphError(f"parameter file {path!r} is empty; save it again")
-    broken = what_is_broken(path)
-    if broken:
+    verdict = examine(path)
+    if verdict.broken:
         raise GraphError(
-            f"parameter file {path!r} ({os.path.getsize(path)} bytes) is cut off or not a file of mx.nd.save: {broken}"
+            f"parameter file {path!r} ({os.path.getsize(path)} bytes) is cut off or not a file of mx.nd.save: "
+            f"{verdict.broken}"
         )
     try:
         loaded = mx.nd.load(path)
     except Exception as error:  # MXNetError, UnicodeDecodeError in names
-        if isinstance(error, MemoryError) or re.search("bad_alloc|[Mm]emory", _last_line(error)):
+        if verdict.whole and re.search("bad_alloc|[Mm]emory", f"{type(error).__name__}: {_last_line(error)}"):
             raise OutOfMemoryError(
                 f"there is not enough memory to load parameter file {path!r} ({os.path.getsize(path)} bytes): "
                 f"{_last_line(error)}"

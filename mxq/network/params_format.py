@@ -7,7 +7,7 @@ compared with what the file still holds. Format: ``NDArray::Save`` in MXNet's sr
 
 import os
 import struct
-from typing import BinaryIO, Mapping, Optional
+from typing import BinaryIO, Mapping, NamedTuple, Optional
 
 import numpy as np
 
@@ -65,8 +65,16 @@ class _Broken(Exception):
     pass
 
 
-def what_is_broken(path: str) -> Optional[str]:
-    """Returns what does not fit in a parameter file, or None: it is whole, or of a kind that only MXNet can judge.
+class Verdict(NamedTuple):
+    """What is known of a file before MXNet reads it: `broken` says what does not fit; `whole`: all of it fits. Neither
+    where only MXNet can judge, such as of sparse arrays."""
+
+    broken: Optional[str]
+    whole: bool
+
+
+def examine(path: str) -> Verdict:
+    """Compares the sizes in a parameter file with what it holds.
 
     Args:
         path: an existing file.
@@ -75,10 +83,10 @@ def what_is_broken(path: str) -> Optional[str]:
         try:
             _walk(file, os.path.getsize(path))
         except _Broken as broken:
-            return str(broken)
+            return Verdict(str(broken), False)
         except NotImplementedError:
-            return None
-    return None
+            return Verdict(None, False)
+    return Verdict(None, True)
 
 
 def _walk(file: BinaryIO, size: int) -> None:
