@@ -50,6 +50,7 @@ def table(path):
         channel_factors={"conv0": (0.5, 2.0)},
         data_shapes={"data": (1, 3, 8, 8), "row": (4,)},
         modes={"conv0": "mse"},
+        dtypes={"conv0": "uint8"},
     ).save(path)
 
 

@@ -1,5 +1,6 @@
 """Statistics as a file: an .npz archive of plain arrays, with a header in JSON."""
 
+import io
 import json
 import os
 from typing import Callable, Dict, Optional, Tuple
@@ -36,9 +37,12 @@ def save(statistics, path: str) -> None:
     for i, rows in enumerate(samples.values()):
         arrays.update(_named(f"sample{i}", rows.arrays()))
 
+    archive = io.BytesIO()  # on a full disk zipfile would go on to fail when nobody can catch it
+    np.savez(archive, **arrays)
+
     def write(temporary: str) -> None:
         with open(temporary, "wb") as file:
-            np.savez(file, **arrays)
+            file.write(archive.getbuffer())
 
     write_atomically(os.fspath(path), write)
 
