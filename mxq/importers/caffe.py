@@ -14,7 +14,7 @@ from ..errors import GraphError, nearest
 from ..network.graph import Graph
 from .caffe_detection import DETECTION
 from .caffe_functions import FUNCTIONS
-from .caffe_net import Builder, Layer
+from .caffe_net import Layer, Net
 from .caffe_shapes import SHAPES
 from .caffe_weighted import WEIGHTED
 from .files import contents
@@ -98,7 +98,7 @@ def _build(net: Message, layers: List[Layer], shapes: Dict, blobs: Dict, given: 
     for name in given:
         if name not in shapes:
             raise GraphError(f"data_shapes has {name!r}, no input of the network; inputs: {', '.join(shapes)}")
-    builder = Builder(blobs)
+    builder = Net(blobs)
     inputs = {}
     for name, shape in shapes.items():
         shape = tuple(given.get(name, shape))
@@ -125,7 +125,7 @@ def _build(net: Message, layers: List[Layer], shapes: Dict, blobs: Dict, given: 
     names = [name for name, top in builder.tops.items() if not read_by_name.get(name) and name not in inputs]
     if not names:
         raise GraphError("the network has no output: every top is read by some layer")
-    return Network(builder.finish(names), tuple(names), inputs)
+    return Network(builder.finish(names, "Caffe"), tuple(names), inputs)
 
 
 def _layers(net: Message) -> Iterator[Layer]:

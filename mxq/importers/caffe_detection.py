@@ -11,9 +11,10 @@ from typing import List
 
 import numpy as np
 
-from .caffe_net import Builder, Layer, LayerTable
+from .builder import Table
+from .caffe_net import Layer, Net
 
-DETECTION = LayerTable()
+DETECTION = Table()
 
 _PRIOR = (
     "min_size", "max_size", "aspect_ratio", "flip", "clip", "variance", "img_size", "img_h", "img_w", "step", "step_h",
@@ -25,8 +26,8 @@ _OUTPUT = (
 )  # fmt: skip
 
 
-@DETECTION.layer("Normalize")
-def normalize(net: Builder, it: Layer) -> None:
+@DETECTION.of("Normalize")
+def normalize(net: Net, it: Layer) -> None:
     param = it.param("norm_param", ("across_spatial", "scale_filler", "channel_shared", "eps"))
     x = net.bottom(it)
     mode = "instance" if param.one("across_spatial", True) else "channel"
@@ -39,8 +40,8 @@ def normalize(net: Builder, it: Layer) -> None:
     net.write(it, net.emit(it, "broadcast_mul", [value, scale], {}, x.shape), x.shape)
 
 
-@DETECTION.layer("PriorBox")
-def prior_box(net: Builder, it: Layer) -> None:
+@DETECTION.of("PriorBox")
+def prior_box(net: Net, it: Layer) -> None:
     param = it.param("prior_box_param", _PRIOR)
     rows, columns = net.read(it).shape[2:]
     height, width = net.read(it, 1).shape[2:]
@@ -85,8 +86,8 @@ def _sizes(it: Layer, param) -> List:
     return sizes
 
 
-@DETECTION.layer("DetectionOutput")
-def detection_output(net: Builder, it: Layer) -> None:
+@DETECTION.of("DetectionOutput")
+def detection_output(net: Net, it: Layer) -> None:
     param = it.param("detection_output_param", _OUTPUT)
     nms = param.sub("nms_param").accept(f"{it.type} {it.name!r}", ("nms_threshold", "top_k", "eta"))
     for name, given, wanted in (

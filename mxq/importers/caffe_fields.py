@@ -2,7 +2,8 @@
 
 from typing import Optional, Tuple
 
-from .caffe_net import Builder, Layer, Top
+from .builder import Top
+from .caffe_net import Layer, Net
 from .prototext import Message
 
 #: How weights are made before training, and by which code layers run: nothing about what they compute.
@@ -39,7 +40,7 @@ def count(it: Layer, param: Message, name: str) -> int:
     return found
 
 
-def image(net: Builder, it: Layer, param: Message) -> Top:
+def image(net: Net, it: Layer, param: Message) -> Top:
     x = net.bottom(it)
     if len(x.shape) != 4 or param.one("axis", 1) != 1:
         raise it.error(f"reads a tensor of shape {x.shape}", "accepted are batch, channels, height, width")

@@ -6,17 +6,18 @@ Caffe rounds the size of pooling up and drops a last window that begins in the p
 import math
 from typing import List, Optional, Sequence, Tuple
 
+from .builder import Table
 from .caffe_fields import WINDOW, image, window
-from .caffe_net import Builder, Layer, LayerTable
+from .caffe_net import Layer, Net
 from .prototext import Message
 
 _POOLING = ("pool", "global_pooling", "engine", "round_mode", "ceil_mode", *WINDOW)
 
-FUNCTIONS = LayerTable()
+FUNCTIONS = Table()
 
 
-@FUNCTIONS.layer("Pooling")
-def pooling(net: Builder, it: Layer) -> None:
+@FUNCTIONS.of("Pooling")
+def pooling(net: Net, it: Layer) -> None:
     param = it.param("pooling_param", _POOLING)
     x = image(net, it, param)
     kinds = {"MAX": "max", 0: "max", "AVE": "avg", 1: "avg"}
@@ -54,8 +55,8 @@ def pooling(net: Builder, it: Layer) -> None:
     net.write(it, value, shape)
 
 
-@FUNCTIONS.layer("ReLU")
-def relu(net: Builder, it: Layer) -> None:
+@FUNCTIONS.of("ReLU")
+def relu(net: Net, it: Layer) -> None:
     slope = it.param("relu_param", ("negative_slope", "engine")).one("negative_slope", 0.0)
     if slope:
         net.same(it, "LeakyReLU", {"act_type": "leaky", "slope": slope})
@@ -63,56 +64,56 @@ def relu(net: Builder, it: Layer) -> None:
         net.same(it, "Activation", {"act_type": "relu"})
 
 
-@FUNCTIONS.layer("ReLU6")
-def relu6(net: Builder, it: Layer) -> None:
+@FUNCTIONS.of("ReLU6")
+def relu6(net: Net, it: Layer) -> None:
     it.param("relu_param", ("engine",))
     net.same(it, "clip", {"a_min": 0.0, "a_max": 6.0})
 
 
-@FUNCTIONS.layer("Sigmoid")
-def sigmoid(net: Builder, it: Layer) -> None:
+@FUNCTIONS.of("Sigmoid")
+def sigmoid(net: Net, it: Layer) -> None:
     it.param("sigmoid_param", ("engine",))
     net.same(it, "Activation", {"act_type": "sigmoid"})
 
 
-@FUNCTIONS.layer("TanH")
-def tanh(net: Builder, it: Layer) -> None:
+@FUNCTIONS.of("TanH")
+def tanh(net: Net, it: Layer) -> None:
     it.param("tanh_param", ("engine",))
     net.same(it, "Activation", {"act_type": "tanh"})
 
 
-@FUNCTIONS.layer("ELU")
-def elu(net: Builder, it: Layer) -> None:
+@FUNCTIONS.of("ELU")
+def elu(net: Net, it: Layer) -> None:
     alpha = it.param("elu_param", ("alpha",)).one("alpha", 1.0)
     net.same(it, "LeakyReLU", {"act_type": "elu", "slope": alpha})
 
 
-@FUNCTIONS.layer("AbsVal")
-def absolute(net: Builder, it: Layer) -> None:
+@FUNCTIONS.of("AbsVal")
+def absolute(net: Net, it: Layer) -> None:
     it.param("", ())
     net.same(it, "abs", {})
 
 
-@FUNCTIONS.layer("BNLL")
-def softplus(net: Builder, it: Layer) -> None:
+@FUNCTIONS.of("BNLL")
+def softplus(net: Net, it: Layer) -> None:
     it.param("", ())
     net.same(it, "Activation", {"act_type": "softrelu"})
 
 
-@FUNCTIONS.layer("Power")
-def power(net: Builder, it: Layer) -> None:
+@FUNCTIONS.of("Power")
+def power(net: Net, it: Layer) -> None:
     param = it.param("power_param", ("power", "scale", "shift"))
     _scalars(net, it, [*_scaled(param), ("_power_scalar", param.one("power", 1.0), 1.0)])
 
 
-@FUNCTIONS.layer("Exp")
-def exponential(net: Builder, it: Layer) -> None:
+@FUNCTIONS.of("Exp")
+def exponential(net: Net, it: Layer) -> None:
     param = it.param("exp_param", ("base", "scale", "shift"))
     _scalars(net, it, [*_scaled(param, _logarithm(it, param)), ("exp", None, 0.0)])
 
 
-@FUNCTIONS.layer("Log")
-def logarithm(net: Builder, it: Layer) -> None:
+@FUNCTIONS.of("Log")
+def logarithm(net: Net, it: Layer) -> None:
     param = it.param("log_param", ("base", "scale", "shift"))
     base = _logarithm(it, param)
     if base == 0:
@@ -137,7 +138,7 @@ def _scaled(param: Message, factor: float = 1.0) -> List[_Step]:
     return [("_mul_scalar", scale, 1.0), ("_plus_scalar", shift, 0.0)]
 
 
-def _scalars(net: Builder, it: Layer, steps: Sequence[_Step]) -> None:
+def _scalars(net: Net, it: Layer, steps: Sequence[_Step]) -> None:
     """One operator for each step whose number is not neutral; the last one has the layer's name."""
     x = net.bottom(it)
     todo = [(op, {} if number is None else {"scalar": number}) for op, number, neutral in steps if number != neutral]
@@ -147,8 +148,8 @@ def _scalars(net: Builder, it: Layer, steps: Sequence[_Step]) -> None:
     net.write(it, value, x.shape)
 
 
-@FUNCTIONS.layer("LRN")
-def lrn(net: Builder, it: Layer) -> None:
+@FUNCTIONS.of("LRN")
+def lrn(net: Net, it: Layer) -> None:
     param = it.param("lrn_param", ("local_size", "alpha", "beta", "k", "norm_region", "engine"))
     if param.one("norm_region") not in (None, "ACROSS_CHANNELS", 0):
         raise it.error(f"has norm_region: {param.one('norm_region')}", "accepted is ACROSS_CHANNELS")
@@ -164,8 +165,8 @@ def lrn(net: Builder, it: Layer) -> None:
     net.same(it, "LRN", attrs)
 
 
-@FUNCTIONS.layer("Softmax", "SoftmaxWithLoss")
-def softmax(net: Builder, it: Layer) -> None:
+@FUNCTIONS.of("Softmax", "SoftmaxWithLoss")
+def softmax(net: Net, it: Layer) -> None:
     x = net.bottom(it)
     axis = it.param("softmax_param", ("axis", "engine")).one("axis", 1)
     value = net.emit(it, "softmax", [x.value], {"axis": axis % len(x.shape)}, x.shape)

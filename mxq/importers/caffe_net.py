@@ -1,21 +1,13 @@
-"""What the tables of Caffe's layers write with: tops by name, their shapes, weights, nodes of the graph.
+"""What the tables of Caffe's layers write with."""
 
-Shapes are Caffe's own, counted layer by layer; in the end MXNet must infer the same, so that no rule of rounding is
-missed.
-"""
-
-from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import List, Mapping, NamedTuple, Sequence, Tuple
 
 import numpy as np
 
 from ..errors import GraphError
-from ..network.graph import VARIABLE, Graph, Node, Value
-from ..network.shapes import infer_shapes
+from ..network.graph import Value
+from .builder import MAX_SIZE, Builder, Shape, Top, fits
 from .prototext import Message
-
-Shape = Tuple[int, ...]
-#: No tensor of a real network has so many numbers.
-MAX_SIZE = 1 << 33
 
 
 class Layer(NamedTuple):
@@ -43,45 +35,19 @@ class Layer(NamedTuple):
         return GraphError(f"layer {self.name!r} (a {self.type}, line {self.line}) {given}; {accepted}")
 
 
-class Top(NamedTuple):
-    """A tensor: its value in the graph, its shape, and its numbers where they do not depend on the data."""
-
-    value: Optional[Value]
-    shape: Shape
-    constant: Optional[np.ndarray] = None
-
-    @property
-    def channels(self) -> int:
-        return self.shape[1] if len(self.shape) > 1 else 1
-
-
-class Builder:
-    """The graph as far as it was read."""
+class Net(Builder):
+    """The graph as far as it was read, and the weights of the layers."""
 
     def __init__(self, blobs: Mapping[str, List[np.ndarray]]):
-        self.graph = Graph([], [], {}, ())
-        self.tops: Dict[str, Top] = {}
+        super().__init__()
         self._blobs = blobs
-        self._shapes: Dict[Tuple[int, int], Shape] = {}
-        self._inputs: Dict[str, Shape] = {}
-
-    def input(self, name: str, shape: Shape) -> None:
-        node = Node(VARIABLE, name)
-        self.graph.nodes.append(node)
-        self._inputs[name] = shape
-        self.tops[name] = Top(node.out(), shape)
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
     def bottom(self, layer: Layer, index: int = 0) -> Top:
         """What the layer reads; constants become parameters."""
-        top = self.read(layer, index)
-        if top.value is not None:
-            return top
-        name = layer.bottoms[index]
-        top = top._replace(value=self.graph.add_param(f"{name}_constant", np.asarray(top.constant, np.float32)))
-        self.tops[name] = top
-        return top
+        self.read(layer, index)
+        return self.valued(layer.bottoms[index])
 
     def read(self, layer: Layer, index: int = 0) -> Top:
         """As `bottom`, constants as they are."""
@@ -118,9 +84,7 @@ class Builder:
     ) -> Value:
         """A node with one output of this shape."""
         self._check_size(layer, shape)
-        value = self.graph.add(op, layer.name + suffix, inputs, attrs).out()
-        self._shapes[id(value.node), 0] = shape
-        return value
+        return self.emit_node(op, layer.name + suffix, inputs, attrs, shape)
 
     def write(self, layer: Layer, value: Value, shape: Shape) -> None:
         """Says that this is the layer's top."""
@@ -130,13 +94,13 @@ class Builder:
         if len(layer.tops) != len(found):
             raise layer.error(f"writes {len(layer.tops)} tensors", f"accepted is {len(found)}")
         for name, (value, shape) in zip(layer.tops, found):
-            self._set(name, Top(value, shape))
+            self.set(name, Top(value, shape))
 
     def write_constant(self, layer: Layer, array: np.ndarray) -> None:
         self._check_size(layer, array.shape)
         if len(layer.tops) != 1:
             raise layer.error(f"writes {len(layer.tops)} tensors", "accepted is 1")
-        self._set(layer.tops[0], Top(None, array.shape, array))
+        self.set(layer.tops[0], Top(None, array.shape, array))
 
     def same(self, layer: Layer, op: str, attrs: Mapping, more: Sequence[Value] = ()) -> None:
         """A layer whose output has the shape of its input."""
@@ -146,46 +110,10 @@ class Builder:
     def alias(self, layer: Layer) -> None:
         """A layer that only gives its input other names."""
         for name in layer.tops:
-            self._set(name, self.read(layer))
-
-    def finish(self, outputs: Sequence[str]) -> Graph:
-        """The graph with these tops as outputs, if MXNet infers Caffe's shapes."""
-        for name in outputs:
-            top = self.tops[name]
-            value = top.value
-            if value is None:
-                value = self.graph.add_param(f"{name}_constant", np.asarray(top.constant, np.float32))
-            if value.node.is_variable:  # an output is computed: a variable as output has no name of its own
-                value = self.graph.add("identity", f"{name}_output", [value], {}).out()
-            self.graph.outputs.append(value)
-        self.graph.sort()
-        self.graph.prune()
-        inferred = infer_shapes(self.graph, self._inputs)
-        for node in self.graph.nodes:
-            expected, found = self._shapes.get((id(node), 0)), inferred.get((node.name, 0))
-            if expected is not None and found is not None and tuple(found) != expected:
-                raise GraphError(f"{node.op} {node.name!r} gives {tuple(found)} in MXNet and {expected} in Caffe")
-        return self.graph
-
-    def _set(self, name: str, top: Top) -> None:
-        self.tops.pop(name, None)  # outputs come in the order in which they are written last
-        self.tops[name] = top
+            self.set(name, self.read(layer))
 
     def _check_size(self, layer: Layer, shape: Shape) -> None:
-        if any(n < 1 for n in shape) or int(np.prod([float(n) for n in shape])) > MAX_SIZE:
+        if not fits(shape):
             raise layer.error(
                 f"gives a tensor of shape {shape}", f"accepted are sizes from 1, at most {MAX_SIZE} numbers"
             )
-
-
-class LayerTable(Dict[str, Callable[[Builder, Layer], None]]):
-    """Layer type -> the function that writes it."""
-
-    def layer(self, *types: str):
-        """Registers a function for these types."""
-
-        def register(function: Callable[[Builder, Layer], None]):
-            self.update(dict.fromkeys(types, function))
-            return function
-
-        return register

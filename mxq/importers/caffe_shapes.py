@@ -2,14 +2,15 @@
 
 import numpy as np
 
+from .builder import Shape, Table
 from .caffe_fields import count
-from .caffe_net import Builder, Layer, LayerTable, Shape
+from .caffe_net import Layer, Net
 
-SHAPES = LayerTable()
+SHAPES = Table()
 
 
-@SHAPES.layer("Eltwise")
-def eltwise(net: Builder, it: Layer) -> None:
+@SHAPES.of("Eltwise")
+def eltwise(net: Net, it: Layer) -> None:
     param = it.param("eltwise_param", ("operation", "coeff", "stable_prod_grad"))
     operation = {"PROD": 0, "SUM": 1, "MAX": 2}.get(param.one("operation"), param.one("operation"))
     operation = 1 if operation is None else operation
@@ -32,8 +33,8 @@ def eltwise(net: Builder, it: Layer) -> None:
     net.write(it, value, shape)
 
 
-@SHAPES.layer("Concat")
-def concat(net: Builder, it: Layer) -> None:
+@SHAPES.of("Concat")
+def concat(net: Net, it: Layer) -> None:
     param = it.param("concat_param", ("axis", "concat_dim"))
     tops = [net.read(it, i) for i in range(len(it.bottoms))]
     if len(tops) < 2:
@@ -52,8 +53,8 @@ def concat(net: Builder, it: Layer) -> None:
     net.write(it, net.emit(it, "Concat", values, {"dim": axis, "num_args": len(values)}, shape), shape)
 
 
-@SHAPES.layer("Slice")
-def slices(net: Builder, it: Layer) -> None:
+@SHAPES.of("Slice")
+def slices(net: Net, it: Layer) -> None:
     param = it.param("slice_param", ("axis", "slice_dim", "slice_point"))
     x = net.bottom(it)
     axis = param.one("axis", param.one("slice_dim", 1)) % len(x.shape)
@@ -72,14 +73,14 @@ def slices(net: Builder, it: Layer) -> None:
     net.write_all(it, found)
 
 
-@SHAPES.layer("Split", "Dropout")
-def aliases(net: Builder, it: Layer) -> None:
+@SHAPES.of("Split", "Dropout")
+def aliases(net: Net, it: Layer) -> None:
     it.param("dropout_param", ("dropout_ratio", "scale_train"))
     net.alias(it)
 
 
-@SHAPES.layer("Flatten")
-def flatten(net: Builder, it: Layer) -> None:
+@SHAPES.of("Flatten")
+def flatten(net: Net, it: Layer) -> None:
     param = it.param("flatten_param", ("axis", "end_axis"))
     x = net.read(it)
     rank = len(x.shape)
@@ -89,8 +90,8 @@ def flatten(net: Builder, it: Layer) -> None:
     _reshape(net, it, (*x.shape[:first], int(np.prod(x.shape[first : last + 1])), *x.shape[last + 1 :]))
 
 
-@SHAPES.layer("Reshape")
-def reshape(net: Builder, it: Layer) -> None:
+@SHAPES.of("Reshape")
+def reshape(net: Net, it: Layer) -> None:
     param = it.param("reshape_param", ("shape", "axis", "num_axes"))
     x = net.read(it)
     rank = len(x.shape)
@@ -116,7 +117,7 @@ def reshape(net: Builder, it: Layer) -> None:
     _reshape(net, it, tuple(shape))
 
 
-def _reshape(net: Builder, it: Layer, shape: Shape) -> None:
+def _reshape(net: Net, it: Layer, shape: Shape) -> None:
     x = net.read(it)
     if x.constant is not None:
         net.write_constant(it, np.asarray(x.constant).reshape(shape))
@@ -129,8 +130,8 @@ def _reshape(net: Builder, it: Layer, shape: Shape) -> None:
     net.write(it, value, shape)
 
 
-@SHAPES.layer("Permute")
-def permute(net: Builder, it: Layer) -> None:
+@SHAPES.of("Permute")
+def permute(net: Net, it: Layer) -> None:
     order = list(it.param("permute_param", ("order",)).all("order"))
     x = net.bottom(it)
     order += [axis for axis in range(len(x.shape)) if axis not in order]
@@ -140,8 +141,8 @@ def permute(net: Builder, it: Layer) -> None:
     net.write(it, net.emit(it, "transpose", [x.value], {"axes": tuple(order)}, shape), shape)
 
 
-@SHAPES.layer("Crop")
-def crop(net: Builder, it: Layer) -> None:
+@SHAPES.of("Crop")
+def crop(net: Net, it: Layer) -> None:
     param = it.param("crop_param", ("axis", "offset"))
     x, like = net.bottom(it), net.bottom(it, 1)
     rank = len(x.shape)
@@ -158,8 +159,8 @@ def crop(net: Builder, it: Layer) -> None:
     net.write(it, net.emit(it, "slice", [x.value], {"begin": begin, "end": end}, shape), shape)
 
 
-@SHAPES.layer("Upsample")
-def upsample(net: Builder, it: Layer) -> None:
+@SHAPES.of("Upsample")
+def upsample(net: Net, it: Layer) -> None:
     factor = count(it, it.param("upsample_param", ("scale",)), "scale")
     x = net.bottom(it)
     shape = (*x.shape[:2], *(n * factor for n in x.shape[2:]))
@@ -167,8 +168,8 @@ def upsample(net: Builder, it: Layer) -> None:
     net.write(it, net.emit(it, "UpSampling", [x.value], attrs, shape), shape)
 
 
-@SHAPES.layer("ShuffleChannel")
-def shuffle(net: Builder, it: Layer) -> None:
+@SHAPES.of("ShuffleChannel")
+def shuffle(net: Net, it: Layer) -> None:
     group = it.param("shuffle_channel_param", ("group",)).one("group", 1)
     x = net.bottom(it)
     n, channels, *rest = x.shape

@@ -8,17 +8,18 @@ from typing import Dict
 
 import numpy as np
 
+from .builder import Shape, Table, Top
 from .caffe_fields import FILLERS, WINDOW, count, image, pair, window
-from .caffe_net import Builder, Layer, LayerTable, Shape, Top
+from .caffe_net import Layer, Net
 from .prototext import Message
 
-WEIGHTED = LayerTable()
+WEIGHTED = Table()
 
 _CONVOLUTION = ("num_output", "bias_term", "group", "dilation", "axis", *WINDOW, *FILLERS)
 
 
-@WEIGHTED.layer("Convolution", "ConvolutionDepthwise", "DepthwiseConvolution")
-def convolution(net: Builder, it: Layer) -> None:
+@WEIGHTED.of("Convolution", "ConvolutionDepthwise", "DepthwiseConvolution")
+def convolution(net: Net, it: Layer) -> None:
     param = it.param("convolution_param", _CONVOLUTION)
     x = image(net, it, param)
     attrs = _attributes(it, param, x, 1 if it.type == "Convolution" else x.channels)
@@ -31,8 +32,8 @@ def convolution(net: Builder, it: Layer) -> None:
     _weighted(net, it, param, x, channels, attrs, (outputs, *size), "Convolution")
 
 
-@WEIGHTED.layer("Deconvolution")
-def deconvolution(net: Builder, it: Layer) -> None:
+@WEIGHTED.of("Deconvolution")
+def deconvolution(net: Net, it: Layer) -> None:
     param = it.param("convolution_param", _CONVOLUTION)
     x = image(net, it, param)
     attrs = _attributes(it, param, x, 1)
@@ -55,9 +56,7 @@ def _attributes(it: Layer, param: Message, x: Top, groups: int) -> Dict:
     return {"num_filter": outputs, "num_group": group, **attrs}
 
 
-def _weighted(
-    net: Builder, it: Layer, param: Message, x: Top, channels: Shape, attrs: Dict, shape: Shape, op: str
-) -> None:
+def _weighted(net: Net, it: Layer, param: Message, x: Top, channels: Shape, attrs: Dict, shape: Shape, op: str) -> None:
     bias = param.one("bias_term", True)
     inputs = [x.value, net.weight(it, 0, (*channels, *attrs["kernel"]), "weight")]
     if bias:
@@ -66,8 +65,8 @@ def _weighted(
     net.write(it, net.emit(it, op, inputs, {**attrs, "no_bias": not bias}, shape), shape)
 
 
-@WEIGHTED.layer("InnerProduct")
-def inner_product(net: Builder, it: Layer) -> None:
+@WEIGHTED.of("InnerProduct")
+def inner_product(net: Net, it: Layer) -> None:
     param = it.param("inner_product_param", ("num_output", "bias_term", "axis", "transpose", *FILLERS))
     x = net.bottom(it)
     outputs, axis = count(it, param, "num_output"), param.one("axis", 1) % len(x.shape)
@@ -84,8 +83,8 @@ def inner_product(net: Builder, it: Layer) -> None:
     net.write(it, net.emit(it, "FullyConnected", inputs, attrs, shape), shape)
 
 
-@WEIGHTED.layer("BatchNorm")
-def batch_norm(net: Builder, it: Layer) -> None:
+@WEIGHTED.of("BatchNorm")
+def batch_norm(net: Net, it: Layer) -> None:
     param = it.param("batch_norm_param", ("use_global_stats", "moving_average_fraction", "eps"))
     x = net.bottom(it)
     blobs = net.blobs(it, 3)
@@ -98,8 +97,8 @@ def batch_norm(net: Builder, it: Layer) -> None:
     _normalize(net, it, x, np.ones(channels), np.zeros(channels), mean, variance, param.one("eps", 1e-5))
 
 
-@WEIGHTED.layer("Scale")
-def scale(net: Builder, it: Layer) -> None:
+@WEIGHTED.of("Scale")
+def scale(net: Net, it: Layer) -> None:
     param = it.param("scale_param", ("axis", "num_axes", "filler", "bias_term", "bias_filler"))
     x = net.bottom(it)
     axis = param.one("axis", 1)
@@ -129,8 +128,8 @@ def scale(net: Builder, it: Layer) -> None:
 _EPS = 2.0**-10
 
 
-@WEIGHTED.layer("Bias")
-def bias(net: Builder, it: Layer) -> None:
+@WEIGHTED.of("Bias")
+def bias(net: Net, it: Layer) -> None:
     param = it.param("bias_param", ("axis", "num_axes", "filler"))
     x = net.bottom(it)
     if len(it.bottoms) > 1:
@@ -143,34 +142,34 @@ def bias(net: Builder, it: Layer) -> None:
     _normalize(net, it, x, np.ones(channels), beta, np.zeros(channels), np.full(channels, 1 - _EPS), _EPS)
 
 
-def _normalize(net: Builder, it: Layer, x: Top, gamma, beta, mean, variance, eps: float) -> None:
+def _normalize(net: Net, it: Layer, x: Top, gamma, beta, mean, variance, eps: float) -> None:
     inputs = [x.value, net.param(it, gamma, "gamma"), net.param(it, beta, "beta")]
     inputs += [net.param(it, mean, "moving_mean", aux=True), net.param(it, variance, "moving_var", aux=True)]
     attrs = {"eps": eps, "fix_gamma": False, "use_global_stats": True}
     net.write(it, net.emit(it, "BatchNorm", inputs, attrs, x.shape), x.shape)
 
 
-def _is_plain(net: Builder, node) -> bool:
+def _is_plain(net: Net, node) -> bool:
     gamma, beta = (net.graph.params[v.node.name] for v in node.inputs[1:3])
     return bool((gamma == 1).all() and (beta == 0).all())
 
 
-def _vector(net: Builder, it: Layer, index: int, channels: int) -> np.ndarray:
+def _vector(net: Net, it: Layer, index: int, channels: int) -> np.ndarray:
     array = net.blobs(it, index + 1)[index].reshape(-1)
     if array.size != channels:
         raise it.error(f"has {array.size} numbers (array {index})", f"its input has {channels} channels")
     return array
 
 
-@WEIGHTED.layer("PReLU")
-def prelu(net: Builder, it: Layer) -> None:
+@WEIGHTED.of("PReLU")
+def prelu(net: Net, it: Layer) -> None:
     param = it.param("prelu_param", ("filler", "channel_shared"))
     x = net.bottom(it)
     shape = (1,) if param.one("channel_shared", False) else (x.channels,)
     net.same(it, "LeakyReLU", {"act_type": "prelu"}, [net.weight(it, 0, shape, "gamma")])
 
 
-def broadcast(net: Builder, it: Layer, op: str, axis: int) -> None:
+def broadcast(net: Net, it: Layer, op: str, axis: int) -> None:
     """Two inputs: the second spans axes of the first, from `axis` on."""
     x, other = net.bottom(it), net.bottom(it, 1)
     rank = len(x.shape)

@@ -1,11 +1,19 @@
 """What mxq.load returns."""
 
-from typing import Dict, NamedTuple, Tuple
+import functools
+from typing import Dict, NamedTuple, Optional, Tuple
 
 import mxnet as mx
 
 from ..network.files import save_model
 from ..network.graph import Graph
+from ..passes import run
+from ..passes.annotate import leave_float
+from ..passes.form_regions import form_regions
+from ..passes.join_floats import join_floats
+from ..passes.lower import lower
+from ..report import Report
+from .keep_integers import keep_integers, mark, without_integers
 
 
 class _Triple(NamedTuple):
@@ -24,7 +32,8 @@ class ImportedModel(_Triple):
         quantized: True: it runs in int8 at once; False: it is float, to be given to mxq.quantize_model.
         shapes: input name -> shape in the file.
         outputs: names that the file has for the outputs, in the order of the symbol's.
-        floats: the float Graph.
+        floats: the Graph in real numbers; of a quantized network with a quantize/dequantize pair wherever it rounds.
+        report: Report, a line for every node, of a quantized network; None of a float one.
     """
 
     format: str
@@ -32,6 +41,7 @@ class ImportedModel(_Triple):
     shapes: Dict[str, Tuple[int, ...]]
     outputs: Tuple[str, ...]
     floats: Graph
+    report: Optional[Report] = None
 
     @classmethod
     def of_float(cls, graph: Graph, kind: str, shapes: Dict, outputs: Tuple[str, ...]) -> "ImportedModel":
@@ -39,6 +49,22 @@ class ImportedModel(_Triple):
         model = cls(*graph.to_symbol())
         model.format, model.quantized, model.shapes = kind, False, dict(shapes)
         model.outputs, model.floats = tuple(outputs), graph
+        return model
+
+    @classmethod
+    def of_integers(cls, network, kind: str) -> "ImportedModel":
+        """A network that is quantized already: `network` has graph, weights, beyond, shapes and outputs."""
+        annotated = mark(network.graph)
+        left = without_integers(annotated, network.weights, network.beyond)
+        if left:
+            annotated = leave_float(annotated, left, mode="full")
+        qdq = run(annotated, [functools.partial(keep_integers, weights=network.weights)], stage="qdq")
+        lowered = run(qdq, [lower, join_floats, form_regions], stage="int8")
+        model = cls(*lowered.to_symbol())
+        model.format, model.quantized, model.shapes = kind, True, dict(network.shapes)
+        model.outputs, model.floats = tuple(network.outputs), network.graph
+        pairs = ("mxq_quantize_v2", "mxq_dequantize")  # what the file rounds is no operator of its own
+        model.report = Report([row for row in Report.of(network.graph, annotated) if row.op not in pairs])
         return model
 
     def __repr__(self) -> str:
