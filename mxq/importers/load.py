@@ -32,8 +32,8 @@ def load(
         ImportedModel: ``(symbol, arg_params, aux_params)``, inputs under the names that they have in the file.
 
     Raises:
-        ConfigError: the package onnx is not installed. GraphError: not such a file, damaged, or with something that is not known; it names the file and the layer.
-        FileNotFoundError: there is no such file.
+        ConfigError: the package onnx is not installed. GraphError: not such a file, damaged, or with something that is
+        not known; it names the file and the node. FileNotFoundError: there is no such file.
     """
     path = os.fspath(path)
     head = bytes(contents(path)[:4096])
