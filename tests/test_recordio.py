@@ -69,3 +69,28 @@ def test_other_files(name, content, words):
 
 def test_no_file():
     refused(lambda: check_recordio("/no/such.rec"), "/no/such.rec", "does not exist", error=ConfigError)
+
+
+def test_damage_in_the_middle_is_found():
+    content, ends = records([b"first", b"second one", MAGIC_BYTES + b"third" + MAGIC_BYTES, b"fourth", b"fifth"])
+    begins = [0, *ends[:-1]]
+    check_recordio(path_of(content))
+    for begin in begins[1:]:
+        for at in range(4):  # of the magic number
+            damaged = bytearray(content)
+            damaged[begin + at] ^= 0x40
+            refused(lambda d=damaged: check_recordio(path_of(bytes(d))), "damaged", f"byte {begin} ", error=ConfigError)
+    for begin in begins:
+        for at in range(5, 8):  # of the length; another length may be that of two records
+            damaged = bytearray(content)
+            damaged[begin + at] ^= 0x10
+            refused(lambda d=damaged: check_recordio(path_of(bytes(d))), "RecordIO file", error=ConfigError)
+
+
+def test_parts_without_their_record():
+    (whole, _), (parts, _) = records([b"whole"]), records([MAGIC_BYTES + b"in parts"])
+    first = parts[:8]
+    check_recordio(path_of(whole + parts))
+    refused(lambda: check_recordio(path_of(whole + first)), "damaged", "between the parts", error=ConfigError)
+    refused(lambda: check_recordio(path_of(parts[8:] + whole)), "damaged", "cannot be first", error=ConfigError)
+    refused(lambda: check_recordio(path_of(first + whole)), "damaged", "cannot follow", error=ConfigError)

@@ -1,4 +1,5 @@
 // The operator table and the choice of an implementation.
+#include <algorithm>
 #include <cstring>
 
 #include "check.h"
@@ -36,6 +37,16 @@ std::unique_ptr<Op> parse_op(const OpEntry& entry, const Attrs& attrs) {
   return op;
 }
 
+namespace {
+
+// Nothing is to be computed: batches without examples.
+class Nothing : public Kernel {
+ public:
+  void run(const std::vector<Tensor>&, const std::vector<Tensor>&, RunContext*) const override {}
+};
+
+}  // namespace
+
 KernelPtr make_kernel(const OpEntry& entry, const Op& op, const std::vector<TensorType>& in,
                       const std::vector<TensorType>& out, const std::string& backend, const char** chosen,
                       Device device) {
@@ -44,10 +55,12 @@ KernelPtr make_kernel(const OpEntry& entry, const Op& op, const std::vector<Tens
   std::string reasons, names;
   const std::vector<Implementation>& implementations = device == Device::kGpu ? entry.gpu : entry.cpu;
   MXQ_CHECK(!implementations.empty(), "there is no implementation for GPUs in this library");
+  const bool empty =
+      std::all_of(out.begin(), out.end(), [](const TensorType& type) { return num_elements(type.shape) == 0; });
   std::vector<const Implementation*> order;
   for (size_t i = 0; i < implementations.size(); ++i) {
-    const bool first =
-        !implementations[i].speed || i + 1 == implementations.size() || implementations[i].speed(op, in) >= 1.0;
+    const bool first = empty || !implementations[i].speed || i + 1 == implementations.size() ||
+                       implementations[i].speed(op, in) >= 1.0;
     if (!first) order.push_back(&implementations[i + 1]);
     order.push_back(&implementations[i]);
     if (!first) ++i;
@@ -59,6 +72,10 @@ KernelPtr make_kernel(const OpEntry& entry, const Op& op, const std::vector<Tens
     const Implementation& implementation = *each;
     if (!any && backend != implementation.name) continue;
     known = true;
+    if (empty) {
+      if (chosen) *chosen = implementation.name;
+      return std::make_shared<Nothing>();
+    }
     std::string why_not;
     if (KernelPtr kernel = implementation.make(op, in, out, &why_not)) {
       if (chosen) *chosen = implementation.name;

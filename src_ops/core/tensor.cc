@@ -1,13 +1,22 @@
 #include "tensor.h"
 
 #include "check.h"
+#include "sizes.h"
 
 namespace mxq {
 
 int64_t num_elements(const Shape& shape) {
   int64_t n = 1;
-  for (int64_t d : shape) n *= d;
+  for (int64_t d : shape) n = size_product(n, d);
   return n;
+}
+
+void check_shape(const Shape& shape) {
+  int64_t n = 1;
+  for (int64_t d : shape) {
+    MXQ_CHECK(d >= -1, "a dimension of " << d << " is no size");
+    if (d > 0) n = size_product(n, d);  // a dimension of 0 excuses no other
+  }
 }
 
 int64_t Tensor::size() const { return num_elements(type.shape); }

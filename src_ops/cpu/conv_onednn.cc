@@ -58,7 +58,7 @@ KernelPtr cpu_conv_onednn(const Op& op, const std::vector<TensorType>& in, const
         linear.weights = desc.weights_desc();
         linear.scratchpad = desc.scratchpad_desc();
         linear.primitive = dnnl::convolution_forward(desc);
-        return onednn::make_kernel(conv, std::move(linear), ref_linear(op, in, out, why_not));
+        return onednn::make_kernel(conv, std::move(linear), cpu_linear_avx(op, in, out, why_not));
       }
       reasons += (reasons.empty() ? "oneDNN's " : ", ") + kernel + " " + reason;
     } while (desc.next_impl());

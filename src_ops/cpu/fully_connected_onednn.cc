@@ -30,7 +30,7 @@ KernelPtr cpu_fully_connected_onednn(const Op& op, const std::vector<TensorType>
     linear.weights = desc.weights_desc();
     linear.scratchpad = desc.scratchpad_desc();
     linear.primitive = dnnl::matmul(desc);
-    return onednn::make_kernel(linear_op, std::move(linear), ref_linear(op, in, out, why_not));
+    return onednn::make_kernel(linear_op, std::move(linear), cpu_linear_avx(op, in, out, why_not));
   } catch (const dnnl::error& e) {
     *why_not = std::string("oneDNN: ") + e.what();
   }

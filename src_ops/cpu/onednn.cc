@@ -62,8 +62,8 @@ struct Call {
 
 class OnednnLinear : public Kernel {
  public:
-  OnednnLinear(const LinearOp& op, Linear linear, KernelPtr wide)
-      : stage_(op.stage), linear_(std::move(linear)), wide_(std::move(wide)) {
+  OnednnLinear(const LinearOp& op, Linear linear, KernelPtr exact)
+      : stage_(op.stage), linear_(std::move(linear)), exact_(std::move(exact)) {
     static std::atomic<uint64_t> next_id{1};
     id_ = next_id++;
     format_ = packed_format(stage_, layout_id(linear_.weights));
@@ -75,7 +75,7 @@ class OnednnLinear : public Kernel {
   void run(const std::vector<Tensor>& in, const std::vector<Tensor>& out, RunContext* ctx) const override {
     const LayerParams params = layer_params(stage_, in);
     const PackedPtr found = find_packed(format_, params, ctx, [&] { return pack(params); });
-    if (!fits_int32(*found, in[0].dtype(), stage_.in_zero_point)) return wide_->run(in, out, ctx);
+    if (!is_exact(*found, in[0].dtype())) return exact_->run(in, out, ctx);
     const auto& packed = static_cast<const OnednnPacked&>(*found);
     if (stage_.sum != Sum::kNone) prefill_residual(in[stage_.residual_index()], stage_.sum_zero_point, out[0]);
 
@@ -98,6 +98,14 @@ class OnednnLinear : public Kernel {
   }
 
  private:
+  bool is_exact(const Packed& packed, DType data) const {
+    // What int8 data has in excess, as it becomes uint8, is taken off sums of int32 output in float32.
+    constexpr int64_t kFloatIntegers = 1 << 24;
+    if (!fits_int32(packed, data, stage_.in_zero_point)) return false;
+    if (stage_.out_type != DType::kInt32 || data != DType::kInt8) return true;
+    return packed.max_abs_sum <= kFloatIntegers / 255;
+  }
+
   std::shared_ptr<Call> make_call(const OnednnPacked& packed) const {
     auto call = std::make_shared<Call>();
     call->kernel = id_;
@@ -140,7 +148,7 @@ class OnednnLinear : public Kernel {
 
   OutputStage stage_;
   Linear linear_;
-  KernelPtr wide_;  // with a 64-bit accumulator, for weights so many and large that 32 bits could overflow
+  KernelPtr exact_;  // for weights so many and large that a sum could leave int32, or what oneDNN keeps of it
   std::string format_;
   uint64_t id_;  // never used twice
   size_t scratchpad_bytes_;
@@ -229,8 +237,8 @@ dnnl::primitive_attr stage_attr(const OutputStage& stage, DType residual, int sc
   return attr;
 }
 
-KernelPtr make_kernel(const LinearOp& op, Linear linear, KernelPtr wide) {
-  return std::make_shared<OnednnLinear>(op, std::move(linear), std::move(wide));
+KernelPtr make_kernel(const LinearOp& op, Linear linear, KernelPtr exact) {
+  return std::make_shared<OnednnLinear>(op, std::move(linear), std::move(exact));
 }
 
 }  // namespace onednn

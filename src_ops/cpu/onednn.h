@@ -29,7 +29,8 @@ struct Linear {
 // float32 post-processing of int32 output is not exact: refuses what needs it.
 bool int32_is_exact(const OutputStage& stage, std::string* why_not);
 
-KernelPtr make_kernel(const LinearOp& op, Linear linear, KernelPtr wide);
+// `exact`: a kernel for what oneDNN cannot do exactly.
+KernelPtr make_kernel(const LinearOp& op, Linear linear, KernelPtr exact);
 
 }  // namespace onednn
 }  // namespace mxq

@@ -14,6 +14,7 @@
 #include "../core/check.h"
 #include "../core/profile.h"
 #include "../core/scratch.h"
+#include "../core/sizes.h"
 #include "errors.h"
 #include "node.h"
 #include "register.h"
@@ -178,6 +179,7 @@ MX_INT_RET _opCallInferType(mxnet::ext::inferType_t op_key, const char* const* k
   NodePtr node;
   return guarded(entry, node, [&] {
     node = find_node(entry, {keys, vals, num});
+    check_arity(*node->op, num_in, num_out);
     std::vector<DType> in(num_in), out(num_out, DType::kUnknown);
     for (int i = 0; i < num_in; ++i) in[i] = static_cast<DType>(intypes[i]);
     node->op->infer_types(&in, &out);
@@ -193,12 +195,14 @@ MX_INT_RET _opCallInferShape(mxnet::ext::inferShape_t op_key, const char* const*
   NodePtr node;
   return guarded(entry, node, [&] {
     node = find_node(entry, {keys, vals, num});
+    check_arity(*node->op, num_in, num_out);
     std::vector<Shape> in(num_in), out(num_out);
     for (int i = 0; i < num_in; ++i) {
       // MXNet has no way to be told "still unknown" (it reads -1 back as 4294967295), so this has to be an error.
       MXQ_CHECK(indims[i] >= 0, "the shape of input " << i << " is not known; give the shapes of all inputs of the "
                                                       << "network when it is bound or its shapes are inferred");
       in[i] = read_shape(inshapes[i], indims[i]);
+      check_shape(in[i]);
     }
     node->op->infer_shapes(&in, &out);
     for (int i = 0; i < num_in; ++i) {
@@ -206,6 +210,9 @@ MX_INT_RET _opCallInferShape(mxnet::ext::inferShape_t op_key, const char* const*
                                                          << "network when it is bound or its shapes are inferred");
     }
     for (int i = 0; i < num_out; ++i) MXQ_CHECK(is_known(out[i]), "a dimension of output " << i << " is not known");
+    for (const std::vector<Shape>* shapes : {&in, &out}) {
+      for (const Shape& shape : *shapes) check_shape(shape);
+    }
     write_shapes(in, mod_inshapes, mod_indims);
     write_shapes(out, outshapes, outdims);
   });

@@ -6,6 +6,7 @@
 
 #include "../core/cache.h"
 #include "../core/check.h"
+#include "../core/sizes.h"
 
 namespace mxq {
 namespace {
@@ -76,16 +77,17 @@ std::shared_ptr<const ParsedNode> parse(const OpEntry& entry, const RawAttrs& ra
 
 std::shared_ptr<const BoundNode> bind(const NodePtr& node, Device device, std::vector<TensorType> in) {
   const Op& op = *node->op;
-  MXQ_CHECK(static_cast<int>(in.size()) == op.num_inputs(),
-            "got " << in.size() << " inputs; expected " << op.num_inputs());
+  check_arity(op, static_cast<int>(in.size()));
   std::vector<DType> in_types, out_types(op.num_outputs(), DType::kUnknown);
   std::vector<Shape> in_shapes, out_shapes(op.num_outputs());
   for (const TensorType& type : in) {
     in_types.push_back(type.dtype);
     in_shapes.push_back(type.shape);
+    check_shape(type.shape);
   }
   op.infer_types(&in_types, &out_types);
   op.infer_shapes(&in_shapes, &out_shapes);
+  for (const Shape& shape : out_shapes) check_shape(shape);
   auto bound = std::make_shared<BoundNode>();
   bound->node = node;
   bound->device = device;
@@ -96,6 +98,11 @@ std::shared_ptr<const BoundNode> bind(const NodePtr& node, Device device, std::v
 }
 
 }  // namespace
+
+void check_arity(const Op& op, int num_in, int num_out) {
+  MXQ_CHECK(num_in == op.num_inputs(), "got " << num_in << " inputs; expected " << op.num_inputs());
+  MXQ_CHECK(num_out == op.num_outputs() || num_out < 0, "got " << num_out << " outputs; expected " << op.num_outputs());
+}
 
 NodePtr find_node(const OpEntry& entry, const RawAttrs& attrs) {
   thread_local Recent<ParsedNode> recent;

@@ -55,6 +55,10 @@ struct BoundNode {
 };
 using BoundPtr = std::shared_ptr<const BoundNode>;
 
+// Throws where the host has other numbers of inputs or outputs than the operator: what a file says of a node is not
+// checked by the host. num_out of -1: not asked.
+void check_arity(const Op& op, int num_in, int num_out = -1);
+
 NodePtr find_node(const OpEntry& entry, const RawAttrs& attrs);
 
 // `dims` of input i has `ndims[i]` entries. Dim is int64_t or unsigned, as MXNet has it at the two places that ask.

@@ -1,9 +1,12 @@
 #include "conv.h"
 
 #include "../core/check.h"
+#include "shape_text.h"
 
 namespace mxq {
 namespace {
+
+constexpr int64_t kMaxFilters = int64_t{1} << 31;
 
 std::vector<int64_t> get_window(const Attrs& attrs, const std::string& key, size_t rank, int64_t fallback,
                                 int64_t least) {
@@ -29,7 +32,7 @@ std::unique_ptr<Op> parse_conv(const Attrs& attrs) {
   op->pad_begin = get_window(attrs, "pad_begin", rank, 0, 0);
   op->pad_end = get_window(attrs, "pad_end", rank, 0, 0);
   op->num_filter = attrs.get_int("num_filter");
-  if (op->num_filter < 1) attrs.fail("num_filter", "must be 1 or more");
+  if (op->num_filter < 1 || op->num_filter > kMaxFilters) attrs.fail("num_filter", "must be 1 or more, up to 2^31");
   op->num_group = attrs.get_int("num_group", 1);
   if (op->num_group < 1) attrs.fail("num_group", "must be 1 or more");
   if (op->num_filter % op->num_group != 0) {
@@ -78,16 +81,22 @@ void ConvOp::infer_shapes(std::vector<Shape>* in, std::vector<Shape>* out) const
   MXQ_CHECK(data.size() == rank + 2, "data has " << data.size() << " dimensions; a convolution with " << rank
                                                  << " kernel dimensions expects "
                                                  << (rank == 1 ? "(N, W, C)" : "(N, H, W, C)"));
+  int64_t padded = data[0];  // what kernels copy, at most
+  for (size_t i = 1; i < data.size(); ++i) {
+    MXQ_CHECK(data[i] != 0, "data has shape " << shape_text(data) << "; only the batch may be empty");
+    const bool spatial = i <= rank;
+    padded = size_product(padded, data[i] < 0 ? -1 : data[i] + (spatial ? pad_begin[i - 1] + pad_end[i - 1] : 0));
+  }
   const int64_t channels = data.back();
   MXQ_CHECK(channels < 0 || channels % num_group == 0,
             "data has " << channels
                         << " channels (last axis; data is channels-last), not a multiple of num_group=" << num_group);
   Shape& weight = (*in)[1];
   if (weight.size() == rank + 2 && channels >= 0 && weight[1] >= 0) {
-    MXQ_CHECK(weight[1] * num_group == channels,
+    const int64_t expected = size_product(weight[1], num_group);
+    MXQ_CHECK(expected == channels,
               "data has " << channels << " channels (last axis; data is channels-last), but the weight expects "
-                          << weight[1] * num_group << " (" << weight[1] << " per group, num_group=" << num_group
-                          << ")");
+                          << expected << " (" << weight[1] << " per group, num_group=" << num_group << ")");
   }
   Shape want = {num_filter, channels < 0 ? -1 : channels / num_group};
   want.insert(want.end(), kernel.begin(), kernel.end());

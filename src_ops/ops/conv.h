@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "../core/op.h"
+#include "../core/sizes.h"
 #include "output_stage.h"
 
 namespace mxq {
@@ -36,7 +37,7 @@ struct LinearOp : Op {
   bool keeps_input(int index) const override { return stage.is_param(index); }
   int64_t macs(const std::vector<TensorType>& in) const override {
     const ConvGeometry g = geometry(in[0].shape);
-    return g.pixels() * g.out_c * g.depth();
+    return saturated_product(saturated_product(g.pixels(), g.out_c), g.depth());
   }
 };
 

@@ -1,6 +1,7 @@
 #include "flatten.h"
 
 #include "../core/check.h"
+#include "../core/sizes.h"
 
 namespace mxq {
 
@@ -13,7 +14,7 @@ void FlattenOp::infer_shapes(std::vector<Shape>* in, std::vector<Shape>* out) co
   const Shape& data = (*in)[0];
   MXQ_CHECK(!data.empty(), "data has no dimensions; accepted are 1 or more");
   int64_t rest = 1;
-  for (size_t i = 1; i < data.size(); ++i) rest = rest < 0 || data[i] < 0 ? -1 : rest * data[i];
+  for (size_t i = 1; i < data.size(); ++i) rest = size_product(rest, data[i]);
   (*out)[0] = {data[0], rest};
 }
 

@@ -1,6 +1,7 @@
 #include "fully_connected.h"
 
 #include "../core/check.h"
+#include "shape_text.h"
 
 namespace mxq {
 namespace {
@@ -10,7 +11,8 @@ std::unique_ptr<Op> parse_fully_connected(const Attrs& attrs) {
   op->stage = parse_output_stage(attrs);
   op->flatten = attrs.get_bool("flatten", true);
   op->num_hidden = attrs.get_int("num_hidden");
-  if (op->num_hidden < 1) attrs.fail("num_hidden", "must be 1 or more");
+  if (op->num_hidden < 1 || op->num_hidden > (int64_t{1} << 31))
+    attrs.fail("num_hidden", "must be 1 or more, up to 2^31");
   return op;
 }
 
@@ -18,8 +20,7 @@ std::unique_ptr<Op> parse_fully_connected(const Attrs& attrs) {
 int64_t product(const Shape& data, size_t begin, size_t end) {
   int64_t n = 1;
   for (size_t i = begin; i < end; ++i) {
-    if (data[i] < 0) return -1;
-    n *= data[i];
+    n = size_product(n, data[i]);
   }
   return n;
 }
@@ -38,6 +39,7 @@ void FullyConnectedOp::infer_shapes(std::vector<Shape>* in, std::vector<Shape>* 
             "data has " << data.size() << " dimensions; expected 2 or more");
   const size_t split = flatten ? 1 : data.size() - 1;
   const int64_t depth = product(data, split, data.size());
+  MXQ_CHECK(depth != 0, "data has shape " << shape_text(data) << ", rows without values; only the batch may be empty");
   Shape& weight = (*in)[1];
   if (weight.size() == 2 && depth >= 0 && weight[1] >= 0) {
     MXQ_CHECK(weight[1] == depth,

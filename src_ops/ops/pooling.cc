@@ -56,7 +56,9 @@ PoolingOp::PoolingOp(const Attrs& attrs)
   }
   for (size_t i = 0; i < rank; ++i) {
     if (pad[i] >= kernel[i]) attrs.fail("pad", "each must be smaller than the kernel, " + shape_text(kernel));
-    if (!is_max && kernel[0] * kernel[i] > kMaxWindow) attrs.fail("kernel", "larger than an average can sum up");
+  }
+  if (!is_max && kernel[0] * (rank == 2 ? kernel[1] : 1) > kMaxWindow) {
+    attrs.fail("kernel", "larger than an average can sum up, 2^23 positions");
   }
 }
 

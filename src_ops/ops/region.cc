@@ -5,6 +5,7 @@
 #include <map>
 #include <sstream>
 
+#include "../core/sizes.h"
 #include "output_stage.h"
 
 namespace mxq {
@@ -47,7 +48,12 @@ bool read_value(const std::string& text, RegionValue* value) {
   return *at++ == ':' && number(&value->index) && *at == '\0';
 }
 
-constexpr int64_t kMaxDim = int64_t{1} << 31, kMaxBytes = int64_t{1} << 40;
+// What was inferred of a value is no larger than a tensor may be.
+void check_size(DType) {}
+void check_size(const Shape& shape) { check_shape(shape); }
+void check_size(const TensorType& type) { check_shape(type.shape); }
+
+constexpr int64_t kMaxDim = int64_t{1} << 31, kMaxBytes = kMaxElements;
 
 bool read_number(const std::string& text, int64_t limit, int64_t* value) {
   if (text.empty() || text.size() > 18 || text.find_first_not_of("0123456789") != std::string::npos) return false;
@@ -188,7 +194,10 @@ void RegionOp::infer(const T& unknown, std::vector<T>* in, std::vector<T>* out, 
   for (const RegionLine& line : *lines) {
     std::vector<T> inputs, outputs(line.op->num_outputs(), unknown);
     for (const RegionValue& v : line.inputs) inputs.push_back(at(v));
-    within(line, [&] { infer_line(*line.op, &inputs, &outputs); });
+    within(line, [&] {
+      infer_line(*line.op, &inputs, &outputs);
+      for (const T& output : outputs) check_size(output);
+    });
     for (size_t i = 0; i < inputs.size(); ++i) at(line.inputs[i]) = inputs[i];
     values.push_back(std::move(outputs));
   }

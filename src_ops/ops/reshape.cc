@@ -1,22 +1,19 @@
 #include "reshape.h"
 
 #include "../core/check.h"
+#include "../core/sizes.h"
 #include "shape_text.h"
 
 namespace mxq {
-namespace {
-
-// The product, or -1 where a factor is unknown.
-int64_t product(int64_t a, int64_t b) { return a < 0 || b < 0 ? -1 : a * b; }
-
-}  // namespace
 
 ReshapeOp::ReshapeOp(const Attrs& attrs)
     : target(attrs.get_tuple("shape", {})),
       channels_last(attrs.get_choice("layout", "", {"", "channels_last"}) == "channels_last") {
   if (target.empty()) attrs.fail("shape", "a tuple of 1 or more integers is required");
   for (int64_t code : target) {
-    if (code < -4) attrs.fail("shape", "each must be a size above 0 or one of MXNet's codes 0, -1, -2, -3, -4");
+    if (code < -4 || code > kMaxElements) {
+      attrs.fail("shape", "each must be a size above 0 (up to 2^40) or one of MXNet's codes 0, -1, -2, -3, -4");
+    }
   }
 }
 
@@ -45,7 +42,7 @@ Shape reshaped(const Shape& from, const std::vector<int64_t>& target) {
       while (at < from.size()) out.push_back(from[at++]);
     } else if (code == -3) {
       const int64_t first = next("-3");
-      out.push_back(product(first, next("-3")));
+      out.push_back(size_product(first, next("-3")));
     } else if (code == -4) {
       MXQ_CHECK(i + 2 < target.size(), "attribute shape=" << shape_text(target) << ": two sizes must follow -4");
       const int64_t whole = next("-4");
@@ -55,9 +52,9 @@ Shape reshaped(const Shape& from, const std::vector<int64_t>& target) {
                                           << ": the two sizes after -4 must be above 0, or one of them -1");
       if (left == -1 && whole >= 0) left = whole / right;
       if (right == -1 && whole >= 0) right = whole / left;
-      MXQ_CHECK(whole < 0 || left * right == whole, "attribute shape=" << shape_text(target) << ": " << whole
-                                                                       << " does not split into " << left << " x "
-                                                                       << right);
+      MXQ_CHECK(whole < 0 || size_product(left, right) == whole, "attribute shape=" << shape_text(target) << ": "
+                                                                                    << whole << " does not split into "
+                                                                                    << left << " x " << right);
       out.push_back(left);
       out.push_back(right);
     } else {
@@ -66,8 +63,8 @@ Shape reshaped(const Shape& from, const std::vector<int64_t>& target) {
     }
   }
   int64_t total = 1, rest = 1;
-  for (int64_t d : from) total = product(total, d);
-  for (int64_t d : out) rest = product(rest, d);
+  for (int64_t d : from) total = size_product(total, d);
+  for (int64_t d : out) rest = size_product(rest, d);
   if (inferred != SIZE_MAX) {
     const int64_t size = total < 0 || rest <= 0 ? -1 : total / rest;
     // Behind -2 or -4 the positions differ, and MXNet writes the size where the code stands. That is followed where it
@@ -78,7 +75,7 @@ Shape reshaped(const Shape& from, const std::vector<int64_t>& target) {
     } else {
       out[inferred] = size;
     }
-    rest = product(rest, size);
+    rest = size_product(rest, size);
   }
   MXQ_CHECK(total < 0 || rest < 0 || total == rest,
             "data of shape " << shape_text(from) << " does not fit attribute shape=" << shape_text(target)

@@ -56,7 +56,8 @@ SliceOp::Range SliceOp::range(size_t axis, int64_t size) const {
   };
   const int64_t from = position(begin[axis], first), to = position(end[axis], past);
   const int64_t distance = by > 0 ? to - from : from - to, stride = by > 0 ? by : -by;
-  return {from, distance > 0 ? (distance - 1) / stride + 1 : 0, by};
+  const int64_t count = distance > 0 ? (distance - 1) / stride + 1 : 0;
+  return {from, count, count > 1 ? by : 1};  // a single position has no next one, however far
 }
 
 void SliceOp::infer_shapes(std::vector<Shape>* in, std::vector<Shape>* out) const {
