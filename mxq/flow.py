@@ -4,7 +4,7 @@ import functools
 import itertools
 import logging
 import os
-from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Set, Tuple
 
 from .arguments import check_network, check_normalization, check_options
 from .calib import batches
@@ -19,7 +19,7 @@ from .choice.float_where_faster import Stopwatch, float_where_faster, shaped
 from .data.batches import of_integers
 from .errors import ConfigError
 from .model import QuantizedModel
-from .network.batch_sizes import BatchSizes, arranged
+from .network.batch_sizes import BatchSizes, arranged, from_data
 from .network.graph import Graph, Value
 from .network.identity import tensor_key
 from .network.params import default_data_names, require_params, without_data
@@ -37,6 +37,7 @@ from .passes.join_floats import join_floats
 from .passes.lower import lower
 from .passes.prepend_normalization import prepend_normalization
 from .passes.quantize_params import quantize_params
+from .passes.shape_states import shape_states
 from .report import Findings, Report
 from .report.activations import activations
 from .report.network import before_calibration
@@ -70,6 +71,12 @@ class Plan(NamedTuple):
     integers: Dict[str, TensorRange]
     calibrated: bool
 
+    @property
+    def constants(self) -> Set[str]:
+        """Keys of the tensors that depend on no data."""
+        varying = from_data(self.floats)
+        return {key for key, value in self.tensors.items() if value.node.name not in varying}
+
 
 def quantize_graph(graph: Graph, calib_data, options: Options) -> QuantizedModel:
     """The data flow on a Graph; see quantize_model."""
@@ -99,7 +106,7 @@ def quantize_graph(graph: Graph, calib_data, options: Options) -> QuantizedModel
         found = calibrate(plan, options)
         plan = plan._replace(floats=found.floats, annotated=found.annotated)
         if options.preflight and found.statistics is not None:
-            findings = findings.extended(activations(found.statistics), _log)
+            findings = findings.extended(activations(found.statistics, plan.constants), _log)
         model = _deliver(graph, plan, found.table, options, calib_data, found.moments)
         model.statistics = found.statistics
     model.findings = findings
@@ -153,7 +160,9 @@ def make_plan(graph: Graph, calib_data, options: Options) -> Plan:
     network = run(graph, normalization(data_names[0] if data_names else None, options, shapes))
     floats = run(network, SIMPLIFICATIONS)
     known = all(name in shapes and all(n and n > 0 for n in shapes[name]) for name in data_names)
-    floats.shapes = infer_shapes(floats, {name: shapes[name] for name in data_names}) if known else {}
+    given = {name: shapes[name] for name in data_names} if known else {}
+    floats = run(floats, [functools.partial(shape_states, data_shapes=given)])
+    floats.shapes = infer_shapes(floats, given) if known else {}
     integers = {n: INPUT_RANGES[options.input_dtype] for n in data_names[:1] if options.input_dtype != "float32"}
     calibrated = options.calib_mode not in (None, "none") or options.calib_table is not None
     annotated = annotate(

@@ -79,4 +79,4 @@ def _activations(plan, examples: List[Batch], options) -> List[Finding]:
         )
     except CalibrationError as error:
         return [Finding("error", "nonfinite", "network", str(error), "the network cannot be calibrated on this data")]
-    return activations(statistics)
+    return activations(statistics, plan.constants)

@@ -55,7 +55,7 @@ class BatchSizes:
     def __init__(self, graph: Graph):
         self._graph = graph.copy()
         self._shapes = Shapes(self._graph)
-        self._dependent = _from_data(self._graph)
+        self._dependent = from_data(self._graph)
         self._known: Dict[tuple, tuple] = {}
 
     def refusal(self, shapes: Mapping[str, Sequence[int]]) -> Optional[str]:
@@ -169,8 +169,8 @@ def _indices(rows: List[int]):
     return mx.nd.array(rows, dtype=np.int32)
 
 
-def _from_data(graph: Graph) -> set:
-    """Names of the nodes whose values depend on those of the network's inputs."""
+def from_data(graph: Graph) -> set:
+    """Names of the nodes whose values depend on those of the network's inputs; all others are constant."""
     graph.sort()
     found = set()
     for node in graph.nodes:

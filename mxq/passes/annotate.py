@@ -13,6 +13,7 @@ from typing import Dict, Iterable, List, Mapping, Optional, Set, Tuple
 from ..network.graph import Graph, Node, Value
 from ..ops import COMPUTE, REDUCE, SELECT, UNIT, Unit, lookup
 from ..ops.unary import UNARY_SPEC, find_cones, is_cone
+from .shape_states import open_shapes
 
 Key = Tuple[int, int]
 
@@ -35,8 +36,9 @@ def annotate(
         integer_inputs: data variables that arrive as integers already.
     """
     graph = graph.copy()
-    reasons = _refusals(graph, excluded or {}, calibrated)
-    candidates = _candidates(graph, reasons, set(excluded or {}), calibrated)
+    excluded = {**_of_open_shape(graph), **(excluded or {})}
+    reasons = _refusals(graph, excluded, calibrated)
+    candidates = _candidates(graph, reasons, set(excluded), calibrated)
     chosen = _choose(graph, candidates, mode, reasons, set(integer_inputs))
     for unit in chosen:
         for node in unit.nodes:
@@ -88,6 +90,20 @@ def units(graph: Graph) -> List[Unit]:
 def _unit(nodes: List[Node], head: Node, graph: Graph) -> Unit:
     spec = UNARY_SPEC if is_cone(nodes, graph) else lookup(head)
     return Unit(spec, tuple(nodes), head, tuple(spec.inputs(nodes, graph)), nodes[-1].out())
+
+
+def _of_open_shape(graph: Graph) -> Dict[str, str]:
+    """What cannot be int8, because the shape of something that it reads is inferred backwards."""
+    found = open_shapes(graph)
+    reasons = {}
+    for node in graph.nodes:
+        for value in node.inputs:
+            if value.node.name in found and lookup(node) is not None:
+                reasons[node.name] = (
+                    f"the shape of its input {value.node.name!r} does not follow from the data: "
+                    f"{found[value.node.name]!r} leaves it open; give that its shape, or data_shapes"
+                )
+    return reasons
 
 
 def _refusals(graph: Graph, excluded: Mapping[str, str], calibrated: bool) -> Dict[str, str]:

@@ -18,6 +18,7 @@ from ..arithmetic.qmath import QMIN, QParams, dequantize, quantize
 from ..errors import GraphError
 from ..network.attributes import attr_text
 from ..network.graph import Graph, Node, Value
+from ..network.params import label_inputs
 from ..ops import UNIT, Unit
 from ..ops.fuse import FLATTEN, read_chain
 from ..ops.unary import evaluate
@@ -50,6 +51,7 @@ class Lowering:
         self._copied: Dict[int, Node] = {}  # id of a node that stays float -> its copy
         self._by_id = {id(n): n for n in source.nodes}
         self._uses = source.uses()
+        self._labels = label_inputs(source)  # regression heads infer theirs, and only where nothing is known of it
 
     def run(self) -> Graph:
         last_of = {id(u.output.node): u for u in units(self.source)}
@@ -398,7 +400,7 @@ class Lowering:
                 self.graph.params[node.name] = self.source.params[node.name]
                 if node.name in self.source.aux:
                     self.graph.aux.add(node.name)
-            elif (node.name, 0) in self.source.shapes:
+            elif (node.name, 0) in self.source.shapes and node.name not in self._labels:
                 # A known rank with unknown sizes: without it MXNet writes past a buffer where an extension operator
                 # meets this input during shape inference without data.
                 new.attrs.setdefault("__shape__", attr_text((0,) * len(self.source.shapes[node.name, 0])))

@@ -1,6 +1,6 @@
 """Checks of what the float network computes on data."""
 
-from typing import List
+from typing import Container, List
 
 import numpy as np
 
@@ -16,11 +16,12 @@ ENOUGH = 10000
 PERCENTILE = 0.999
 
 
-def activations(statistics: Statistics) -> List[Finding]:
+def activations(statistics: Statistics, constants: Container[str] = ()) -> List[Finding]:
     """Outliers, constant tensors and channels that are never active.
 
     Args:
         statistics: of the tensors that become integers.
+        constants: keys of those that are constant by construction, such as initial states.
     """
     found = []
     examples = f"{statistics.num_examples} examples"
@@ -28,7 +29,7 @@ def activations(statistics: Statistics) -> List[Finding]:
         if not tensor.count:
             continue
         if tensor.min == tensor.max:
-            if tensor.count > statistics.num_examples:
+            if tensor.count > statistics.num_examples and key not in constants:
                 found.append(
                     Finding(
                         "warning",
