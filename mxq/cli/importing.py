@@ -7,10 +7,10 @@ def add_command(commands) -> None:
     """Adds the command to argparse's sub-parsers."""
     command = commands.add_parser(
         "import",
-        help="read a network of another format (ONNX, Caffe) and write MXNet's two files",
+        help="read a network of another format (ONNX, TFLite, Caffe) and write MXNet's two files",
         description="Writes PREFIX-symbol.json and PREFIX-0000.params and prints what was found.",
     )
-    command.add_argument("file", help="NAME.onnx, or NAME.caffemodel with NAME.prototxt beside it")
+    command.add_argument("file", help="NAME.onnx, NAME.tflite, or NAME.caffemodel with NAME.prototxt beside it")
     command.add_argument("--out", metavar="PREFIX", required=True, help="of the two files")
     command.add_argument("--prototxt", metavar="FILE", help="of a Caffe network, if it stands elsewhere")
     command.add_argument(

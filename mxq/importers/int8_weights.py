@@ -39,7 +39,8 @@ def fitted(net: OnnxNet, op: Op, x: Top, weight: Top, *, inputs: int, axis: int,
         del net.tops[name]
     else:
         others = tuple(i for i in range(whole.ndim) if i != kept.axis)
-        net.beyond[op.name] = int(((whole > 127) | (whole < -128)).any(axis=others).sum())
+        count = int(((whole > 127) | (whole < -128)).any(axis=others).sum())
+        net.beyond[op.name] = net.beyond[f"{op.name}_linear"] = count  # with a function behind it or without
         return x, weight._replace(integers=None)
     real = both.astype(np.float32) * along(kept.scale, kept.axis, both.ndim)
     return doubled, weight._replace(constant=real, shape=both.shape, integers=kept._replace(integers=both))
