@@ -38,6 +38,7 @@ def quantize_model(
     calib_table: Optional[CalibTable] = None,
     statistics: Optional[Statistics] = None,
     quantized_dtype: str = "auto",
+    zero_points: bool = True,
     activation_bits: Optional[int] = None,
     equalize: Optional[bool] = None,
     quantize_granularity: Union[str, Mapping[str, str]] = "channel-wise",
@@ -99,6 +100,7 @@ def quantize_model(
             `calib_mode` without running the network.
         quantized_dtype: 'auto' (uint8 for tensors without negative values, and with a zero point where that makes
             the error clearly smaller; else int8), 'int8' or 'uint8'.
+        zero_points: False: with 'auto', tensors with negative values are int8 without a zero point.
         activation_bits: 8, or 11: what convolutions and fully connected layers read comes in two 8-bit parts, and
             residual sums, poolings and concats between them are float. The rounding of activations all but vanishes,
             for about twice the multiplications and four times the memory traffic of activations; grouped convolutions

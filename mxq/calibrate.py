@@ -84,6 +84,7 @@ def calibrate(plan, options) -> Calibration:
             keys=plan.tensors,
             graph_hash=statistics.graph_hash,
             dtype=options.quantized_dtype,
+            zero_points=options.zero_points,
             fine_steps=_fine_steps(annotated, plan, options),
             clip_cost=_clip_cost(annotated, statistics, scales) if options.calib_mode == AUTO else None,
         )

@@ -116,6 +116,7 @@ def quantize_net(
     calib_table: Optional[CalibTable] = None,
     statistics: Optional[Statistics] = None,
     quantized_dtype: str = "auto",
+    zero_points: bool = True,
     activation_bits: Optional[int] = None,
     equalize: Optional[bool] = None,
     quantize_granularity: Union[str, Mapping[str, str]] = "channel-wise",

@@ -34,6 +34,7 @@ class Options(NamedTuple):
     calib_table: Optional[CalibTable] = None
     statistics: Optional[Statistics] = None
     quantized_dtype: str = "auto"
+    zero_points: bool = True
     quantize_mode: str = "smart"
     quantize_granularity: Union[str, Mapping[str, str]] = "channel-wise"
     weight_rounding: str = "adaptive"

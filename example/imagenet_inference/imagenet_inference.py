@@ -24,7 +24,7 @@ import numpy as np
 import models
 import mxq
 from mxq.network.graph import Node
-from mxq.network.regions import REGION, packed_params
+from mxq.network.regions import REGION, packed_params, seal
 
 logger = logging.getLogger("imagenet_inference")
 WARM_UP = 5
@@ -108,7 +108,11 @@ def score(options, ctx, model) -> dict:
 
 
 def random_parameters(symbol, shape, options):
-    """Parameters that are right in shape and type and harmless in value: only the speed matters."""
+    """Parameters that are right in shape and type and harmless in value: only the speed matters.
+
+    Returns:
+        ``(symbol, arg_params, aux_params)``: the symbol knows the digests of its packed parameters.
+    """
     types = {"data": options.data_layer_type}
     names, auxiliary = symbol.list_arguments(), symbol.list_auxiliary_states()
     shapes = symbol.infer_shape(data=shape)
@@ -129,7 +133,8 @@ def random_parameters(symbol, shape, options):
         return np.sqrt(2 / max(1, np.prod(extent[1:])))
 
     values = {name: value(name) for name in shapes if name != "data"}
-    nodes = json.loads(symbol.tojson())["nodes"]
+    content = json.loads(symbol.tojson())
+    nodes = content["nodes"]
     for node in nodes:  # an int8 weight is followed by its scales
         inputs = [nodes[i[0]]["name"] for i in node["inputs"]]
         for weight, scale in zip(inputs, inputs[1:]):
@@ -143,9 +148,11 @@ def random_parameters(symbol, shape, options):
                 elif param.dtype == "float32":
                     param.of(array)[:] = gain(shape_before) / 73 if shape_before else 1
                 shape_before = param.shape if param.dtype == "int8" else None
+            node["attrs"]["digest"] = seal(array)
             values[inputs[-1]] = array
     arrays = {name: mx.nd.array(array, dtype=dtypes[name]) for name, array in values.items()}
-    return {n: arrays[n] for n in names if n != "data"}, {n: arrays[n] for n in auxiliary}
+    symbol = mx.sym.load_json(json.dumps(content))
+    return symbol, {n: arrays[n] for n in names if n != "data"}, {n: arrays[n] for n in auxiliary}
 
 
 def benchmark(options, ctx, symbol, arg_params, aux_params) -> float:
@@ -175,7 +182,7 @@ def main(arguments=None) -> None:
                 params = models.from_files(options.symbol_file, options.param_file)[2:4]
             else:
                 shape = (options.batch_size, *options.image_shape)
-                params = random_parameters(symbol, shape, options)
+                symbol, *params = random_parameters(symbol, shape, options)
             network = convert(options, symbol, *params)
             speed = benchmark(options, ctx, *network)
             print(f"batch size {options.batch_size:2d}, image/sec: {speed:.2f}")

@@ -49,6 +49,7 @@ def choose(
     keys: Iterable[str] = None,
     graph_hash: str = "",
     dtype: Union[str, Mapping[str, str]] = "auto",
+    zero_points: bool = True,
     fine_steps: Mapping[str, int] = None,
     clip_cost: ClipCost = None,
     **options,
@@ -69,6 +70,7 @@ def choose(
         dtype: what the tensors become: 'int8' (symmetric), 'uint8' (affine, contains 0), or 'auto': uint8 where no
             value is negative or where that makes the error clearly smaller; the table's `dtypes` says which. One for
             all, or by tensor key (those not named: 'auto').
+        zero_points: whether 'auto' gives tensors with negative values a zero point where that is better.
         fine_steps: by tensor key, into how many parts a step is divided (11-bit tensors: 8); 1 where not named. 'mse'
             weighs clipping against rounding, so it clips those less, and leaves them a margin of FINE_MARGIN.
         clip_cost: for 'auto', how much clipping a tensor costs. The error that is compared is the expected squared
@@ -103,11 +105,12 @@ def choose(
         elif histogram.min >= 0:
             chosen = how("uint8")
         else:
-            chosen, affine = how("int8"), how("uint8")
+            chosen = how("int8")
+            affine = how("uint8") if zero_points else chosen
             holds_rests = range_to_qparams(*affine.range, "uint8").zero_point <= QMAX["uint8"] - parts
             if holds_rests and affine.error < WORTH_A_ZERO_POINT * chosen.error:
                 chosen, dtypes[key] = affine, "uint8"
-            else:
+            elif zero_points:
                 dtypes[key] = "int8"
         ranges[key] = chosen.range
         if name == AUTO and parts == 1:

@@ -51,8 +51,7 @@ def quantize_model(sym, arg_params, aux_params,
         calib_mode: 'none' (ranges at run time), 'naive', 'entropy', and mxq's 'mse' and 'percentile'.
         calib_data: see mxq.quantize_model.
         num_calib_examples: use exactly so many; all by default.
-        quantized_dtype: 'int8', 'uint8' or 'auto' (uint8 for tensors without negative values,
-            and with a zero point where that makes the error smaller).
+        quantized_dtype: 'int8', 'uint8' or 'auto' (uint8 for tensors without negative values).
         quantize_mode: 'smart' or 'full'.
         quantize_granularity: 'tensor-wise' (as in MXNet: one scale for the weights of a fully connected layer, one per
             channel for those of a convolution) or 'channel-wise' (always per channel).
@@ -189,6 +188,7 @@ def _options(
         # One step gives what two do, and parameters that scripts can check: plain rounding of the network as it is.
         weight_rounding="nearest",
         equalize=False,
+        zero_points=False,  # MXNet has none, and two steps know ranges alone
         regions=False,  # scripts look at the nodes
         sub_batch=None,  # as MXNet: the network may be made for one batch size
         ctx=ctx,

@@ -5,6 +5,7 @@ from typing import Dict, NamedTuple, Optional, Tuple
 
 import mxnet as mx
 
+from ..errors import GraphError
 from ..network.files import save_model
 from ..network.graph import Graph
 from ..passes import run
@@ -59,8 +60,12 @@ class ImportedModel(_Triple):
         if left:
             annotated = leave_float(annotated, left, mode="full")
         qdq = run(annotated, [functools.partial(keep_integers, weights=network.weights)], stage="qdq")
-        lowered = run(qdq, [lower, join_floats, form_regions], stage="int8")
-        model = cls(*lowered.to_symbol())
+        try:
+            lowered = run(qdq, [lower, join_floats, form_regions], stage="int8")
+            model = cls(*lowered.to_symbol())
+        except mx.MXNetError as error:  # of the native operators, which name the node and the value
+            reason = [line.strip() for line in str(error).splitlines() if line.strip()][-1]
+            raise GraphError(f"the network has no form in int8 operators: {reason}") from None
         model.format, model.quantized, model.shapes = kind, True, dict(network.shapes)
         model.outputs, model.floats = tuple(network.outputs), network.graph
         pairs = ("mxq_quantize_v2", "mxq_dequantize")  # what the file rounds is no operator of its own

@@ -17,6 +17,9 @@ from .onnx_net import OnnxNet, Op
 from .onnx_shapes import join
 from .onnx_weighted import convolution, fully_connected
 
+#: Scales whose reciprocals, and whose products with 8 bits, are finite float32.
+SMALLEST, LARGEST = 1e-35, 1e35
+
 QUANTIZED = Table()
 MICROSOFT = Table()
 
@@ -26,8 +29,8 @@ def qparams(op: Op, scale: np.ndarray, zero: np.ndarray) -> QParams:
     if scale.size != 1 or zero.size != 1:
         raise op.error(f"has {scale.size} scales for a tensor of activations", "accepted is one")
     value = float(np.float32(scale.reshape(())))
-    if not (np.isfinite(value) and value > 0):
-        raise op.error(f"has the scale {value}", "accepted are numbers above 0")
+    if not SMALLEST <= value <= LARGEST:
+        raise op.error(f"has the scale {value}", f"accepted are numbers from {SMALLEST:.0e} to {LARGEST:.0e}")
     if zero.dtype == np.int8:
         point = int(zero.reshape(()))
         return QParams(value, 0, "int8") if point == 0 else QParams(value, point + 128, "uint8")
@@ -77,7 +80,8 @@ def centred(net: OnnxNet, op: Op, array: np.ndarray, scale: np.ndarray, zero: np
     scale, zero = np.asarray(scale, np.float32).reshape(-1), np.asarray(zero).reshape(-1).astype(np.int64)
     rank = max(array.ndim, 1)
     axis %= rank
-    if scale.size not in (1, array.shape[axis] if array.ndim else 1) or not (np.isfinite(scale) & (scale > 0)).all():
+    fit = (scale >= SMALLEST) & (scale <= LARGEST)
+    if scale.size not in (1, array.shape[axis] if array.ndim else 1) or not fit.all():
         raise op.error(
             f"has {scale.size} scales for {array.shape}", f"accepted are one, or one for each of axis {axis}"
         )

@@ -82,8 +82,15 @@ def pack(params: Mapping[str, np.ndarray]) -> Tuple[np.ndarray, List[PackedParam
     vector = np.zeros(end + _DIGEST, np.int8)
     for param in packed:
         param.of(vector)[:] = params[param.name]
-    vector[end:] = np.frombuffer(hashlib.blake2b(vector[:end], digest_size=_DIGEST).digest(), np.int8)
+    seal(vector)
     return vector, packed
+
+
+def seal(vector: np.ndarray) -> str:
+    """Writes the digest of packed parameters behind them; returns it as `digest_of` does."""
+    digest = hashlib.blake2b(vector[:-_DIGEST].tobytes(), digest_size=_DIGEST).digest()
+    vector[-_DIGEST:] = np.frombuffer(digest, np.int8)
+    return digest.hex()
 
 
 def digest_of(vector: np.ndarray) -> str:

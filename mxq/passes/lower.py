@@ -364,10 +364,10 @@ class Lowering:
     def _float_form(self, value: Value, rank: int = None) -> Form:
         """The float value in the layout that it was computed in."""
         key = _key(value)
-        if key not in self._float and value.node.name in self.source.params:
+        copy = self._copied.get(key[0])
+        if copy is None and key not in self._float and value.node.name in self.source.params:
             self._param(value)  # a parameter that is quantized as values are
         if key not in self._float:
-            copy = self._copied.get(key[0])
             self._float[key] = Form(copy.out(key[1]), "first", rank) if copy else self._dequantize(value, self.q(value))
         return self._float[key]
 
