@@ -11,7 +11,8 @@ from .calib.statistics import Statistics
 from .calib.table import CalibTable
 from .flow import quantize_graph
 from .model import QuantizedModel
-from .network.files import load_params, load_symbol
+from .network.files import load_params, load_symbol, prefix_of
+from .network.fused import unfuse
 from .network.graph import Graph
 from .network.params import split_params
 from .options import Options, refuse_unknown
@@ -20,13 +21,14 @@ from .options import Options, refuse_unknown
 @refuse_unknown
 def quantize_model(
     sym,
-    params,
+    params=None,
     calib_data=None,
     *,
     preset: str = "default",
     num_calib_examples: Optional[int] = None,
     data_names: Optional[Sequence[str]] = None,
     label_names: Sequence[str] = ("softmax_label",),
+    keep_labels: bool = False,
     data_shapes: Optional[Mapping[str, Tuple[int, ...]]] = None,
     mean: Optional[Sequence[float]] = None,
     std: Optional[Sequence[float]] = None,
@@ -66,9 +68,10 @@ def quantize_model(
     >>> model.save("resnet-int8")  # doctest: +SKIP
 
     Args:
-        sym: mx.sym.Symbol, or the path of its JSON file.
+        sym: mx.sym.Symbol, or the path of its JSON file, or what its files begin with: ``prefix`` stands for
+            ``prefix-symbol.json`` and ``prefix-0000.params``.
         params: one dict of NDArrays (names with or without ``arg:`` / ``aux:``), an ``(arg, aux)`` pair, or the path
-            of a .params file.
+            of a .params file; by default the file beside that of `sym`.
         calib_data: inputs like those the network will see, as float32 (or as `input_dtype` says): a DataIter, a Gluon
             DataLoader with or without labels, numpy arrays or NDArrays (first axis = examples; a dict by input name, or
             a tuple, for several inputs), or any iterable of batches. Not needed with `calib_table` or
@@ -79,6 +82,8 @@ def quantize_model(
         num_calib_examples: use exactly so many examples; all by default.
         data_names: inputs that are data, in the order of `calib_data`; all that are no label by default.
         label_names: inputs that are labels.
+        keep_labels: heads such as SoftmaxOutput keep their labels, for a Module that is bound with shapes of labels;
+            else they become what they compute at inference, and their labels are no inputs any more.
         data_shapes: input name -> shape, where there is no calibration data to tell.
         mean, std: per channel (or one number): the network gets raw pixels and does ``(x - mean) / std`` itself,
             exactly.
@@ -153,8 +158,11 @@ def quantize_model(
 
 
 def read_network(sym, params) -> Graph:
-    """The network of a symbol and parameters, or of the paths of their files; see quantize_model."""
+    """The network of a symbol and parameters, or of their files; what MXNet has fused is taken apart."""
+    if params is None and isinstance(sym, (str, os.PathLike)):
+        params = prefix_of(sym)
     symbol = load_symbol(os.fspath(sym)) if isinstance(sym, (str, os.PathLike)) else sym
     check_symbol(symbol)
+    symbol = unfuse(symbol)
     arrays = load_params(os.fspath(params)) if isinstance(params, (str, os.PathLike)) else params
     return Graph.from_symbol(symbol, *split_params(arrays, symbol))

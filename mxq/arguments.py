@@ -20,6 +20,7 @@ CHOICES = {
     "weight_rounding": ("adaptive", "nearest"),
     "activation_bits": tuple(FINE_STEPS),
     "input_dtype": ("float32", "int8", "uint8"),
+    "keep_labels": (True, False),
     "verify": (True, False, "warn"),
 }
 #: Operators whose granularity can be chosen.

@@ -31,6 +31,7 @@ from .passes.drop_noops import drop_noops
 from .passes.fold_batchnorm import fold_batchnorm
 from .passes.fold_pad import fold_pad
 from .passes.form_regions import form_regions
+from .passes.inference_heads import HEADS, inference_heads
 from .passes.insert_qdq import TensorRange, insert_qdq
 from .passes.join_clips import join_clips
 from .passes.join_floats import join_floats
@@ -158,10 +159,13 @@ def make_plan(graph: Graph, calib_data, options: Options) -> Plan:
     excluded = excluded_nodes(graph, options.excluded_sym_names, options.excluded_op_names, options.excluded_patterns)
     examples, shapes = _examples(graph, calib_data, data_names, options)
     network = run(graph, normalization(data_names[0] if data_names else None, options, shapes))
-    floats = run(network, SIMPLIFICATIONS)
     known = all(name in shapes and all(n and n > 0 for n in shapes[name]) for name in data_names)
     given = {name: shapes[name] for name in data_names} if known else {}
-    floats = run(floats, [functools.partial(shape_states, data_shapes=given)])
+    heads: List = []
+    if not options.keep_labels and any(node.op in HEADS for node in network.nodes):
+        network_shapes = infer_shapes(network, given) if known else {}
+        heads = [functools.partial(inference_heads, keep=data_names, shapes=network_shapes)]
+    floats = run(network, [*heads, *SIMPLIFICATIONS, functools.partial(shape_states, data_shapes=given)])
     floats.shapes = infer_shapes(floats, given) if known else {}
     integers = {n: INPUT_RANGES[options.input_dtype] for n in data_names[:1] if options.input_dtype != "float32"}
     calibrated = options.calib_mode not in (None, "none") or options.calib_table is not None

@@ -47,6 +47,7 @@ class Options(NamedTuple):
     excluded_patterns: Sequence[str] = ()
     data_names: Optional[Sequence[str]] = None
     label_names: Sequence[str] = ("softmax_label",)
+    keep_labels: bool = False
     data_shapes: Optional[Mapping[str, Tuple[int, ...]]] = None
     mean: Optional[Sequence[float]] = None
     std: Optional[Sequence[float]] = None

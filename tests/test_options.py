@@ -11,7 +11,14 @@ from mxq.options import BY_PRESET, PRESETS, Options
 from .refusals import refused
 
 #: Options of quantize_model that quantize_net has under other names, or knows from the network.
-OF_SYMBOLS = {"data_names", "label_names", "excluded_sym_names", "excluded_op_names", "excluded_patterns"}
+OF_SYMBOLS = {
+    "data_names",
+    "label_names",
+    "keep_labels",
+    "excluded_sym_names",
+    "excluded_op_names",
+    "excluded_patterns",
+}
 OF_NETS = {"exclude_layers", "exclude_layers_match", "exclude_operators"}
 
 

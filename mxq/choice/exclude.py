@@ -1,10 +1,14 @@
 """Which nodes the caller wants left in float."""
 
+import logging
 import re
+from collections import Counter
 from typing import Dict, Iterable
 
 from ..errors import ConfigError, nearest
 from ..network.graph import Graph
+
+_log = logging.getLogger(__name__)
 
 
 def excluded_nodes(
@@ -63,4 +67,9 @@ def follow_folding(excluded: Dict[str, str], graph: Graph) -> Dict[str, str]:
         for name in folded_names(node):
             if name in excluded:
                 found.setdefault(node.name, f"{excluded[name]} ({name}, folded into it)")
+    along = [node for node in graph.nodes if node.name in found and node.name not in excluded]
+    if along:
+        counts = " and ".join(f"{n} {op}" for op, n in Counter(node.op for node in along).items())
+        names = ", ".join(node.name for node in along[:3]) + (", ..." if len(along) > 3 else "")
+        _log.warning("%s (%s) stay float, too, because what is excluded is folded into them", counts, names)
     return found

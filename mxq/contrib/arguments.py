@@ -9,7 +9,7 @@ import mxnet as mx
 
 from ..errors import ConfigError
 from ..network.files import load_symbol
-from .fused import fuse, inner_names
+from ..network.fused import fuse, inner_names
 
 _log = logging.getLogger(__name__)
 

@@ -7,6 +7,7 @@ import mxnet as mx
 from ..errors import ConfigError
 from ..flow import quantize_graph as quantize
 from ..model import QuantizedModel
+from ..network.fused import unfuse
 from ..network.graph import Graph
 from ..network.params import split_params
 from ..options import Options
@@ -26,7 +27,6 @@ from .arguments import (
     tell,
 )
 from .collectors import LayerHistogramCollector, LayerOutputMinMaxCollector
-from .fused import unfuse
 
 CPU = mx.cpu()
 
@@ -190,6 +190,7 @@ def _options(
         equalize=False,
         zero_points=False,  # MXNet has none, and two steps know ranges alone
         regions=False,  # scripts look at the nodes
+        keep_labels=True,  # and bind shapes of labels
         sub_batch=None,  # as MXNet: the network may be made for one batch size
         ctx=ctx,
     )

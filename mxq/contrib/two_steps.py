@@ -15,6 +15,7 @@ from ..calib.table import CalibTable
 from ..errors import CalibrationError, ConfigError, GraphError
 from ..flow import Plan, convert, make_plan
 from ..model import QuantizedModel
+from ..network.fused import fuse, inner_names, unfuse
 from ..network.graph import Graph, Value
 from ..network.identity import graph_hash, tensor_key
 from ..network.params import split_params, without_data
@@ -25,7 +26,6 @@ from ..passes.drop_noops import NOOPS
 from ..passes.folded import folded_names
 from .collectors import CalibrationCollector
 from .entropy import entropy_range
-from .fused import fuse, inner_names, unfuse
 from .monitor import need
 
 _log = logging.getLogger(__name__)
@@ -172,7 +172,7 @@ def attached(qsym) -> Tuple[object, Options]:
     if not found:
         raise ConfigError("qsym does not come from mxq's quantize_graph: call that first, or quantize_model at once")
     plan = json.loads(found[0])
-    return mx.sym.load_json(plan["symbol"]), Options(**plan["options"], regions=False)
+    return mx.sym.load_json(plan["symbol"]), Options(**plan["options"], keep_labels=True, regions=False)
 
 
 def prepare_again(qsym, params: Tuple[dict, dict]) -> Prepared:

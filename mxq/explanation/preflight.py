@@ -19,7 +19,7 @@ from ..report.parameters import parameters
 EXAMPLES = 32
 
 
-def preflight(sym, params, data=None, **options) -> Findings:
+def preflight(sym, params=None, data=None, **options) -> Findings:
     """Looks for what would spoil an int8 network, before there is one.
 
     >>> findings = mxq.preflight("resnet-symbol.json", "resnet-0000.params", images)  # doctest: +SKIP

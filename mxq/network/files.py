@@ -1,6 +1,7 @@
 """Symbol and parameter files: loading that explains what is wrong, saving that leaves no half-written file."""
 
 import difflib
+import glob
 import json
 import logging
 import os
@@ -17,6 +18,9 @@ _log = logging.getLogger(__name__)
 def load_symbol(path: str):
     """Reads ``NAME-symbol.json``, also of old MXNet versions.
 
+    Args:
+        path: of the file, or NAME.
+
     Returns:
         an mx.sym.Symbol.
 
@@ -25,6 +29,7 @@ def load_symbol(path: str):
     """
     import mxnet as mx
 
+    path = _with_ending(os.fspath(path), "-symbol.json")
     text = _read(path, "symbol").decode("utf-8", errors="replace")
     try:
         raw = json.loads(text)
@@ -48,6 +53,9 @@ def load_symbol(path: str):
 def load_params(path: str) -> Dict[str, object]:
     """Reads a ``.params`` file.
 
+    Args:
+        path: of the file, or NAME where the file is ``NAME-0000.params``, of any epoch if there is one.
+
     Returns:
         name -> NDArray; names as in the file, usually ``arg:x`` and ``aux:x`` (see mxq.network.params.split_params).
 
@@ -57,6 +65,7 @@ def load_params(path: str) -> Dict[str, object]:
     """
     import mxnet as mx
 
+    path = _with_ending(os.fspath(path), "-[0-9][0-9][0-9][0-9].params")
     size = len(_read(path, "parameter", limit=64))
     if not size:
         raise GraphError(f"parameter file {path!r} is empty; save it again")
@@ -81,6 +90,27 @@ def load_params(path: str) -> Dict[str, object]:
     if not isinstance(loaded, dict):
         raise GraphError(f"parameter file {path!r} holds {len(loaded)} arrays without names; save a dict")
     return loaded
+
+
+def prefix_of(path) -> str:
+    """What the files of a network begin with.
+
+    >>> prefix_of("nets/resnet-symbol.json"), prefix_of("nets/resnet")
+    ('nets/resnet', 'nets/resnet')
+    """
+    path = os.fspath(path)
+    return path[: -len("-symbol.json")] if path.endswith("-symbol.json") else path
+
+
+def _with_ending(path: str, pattern: str) -> str:
+    """The path itself, or the one file that begins with it and ends as `pattern` has it."""
+    if os.path.exists(path):
+        return path
+    found = sorted(glob.glob(glob.escape(path) + pattern))
+    if len(found) > 1:
+        names = ", ".join(map(os.path.basename, found[:8]))
+        raise GraphError(f"{path!r} is the beginning of {len(found)} files ({names}): give the whole path of one")
+    return found[0] if found else path
 
 
 def save_model(prefix: str, sym, arg_params: Mapping, aux_params: Mapping = None, *, epoch: int = 0) -> Tuple[str, str]:

@@ -53,15 +53,16 @@ class Shapes:
         _guard_extensions(graph, shapes)
         known = dict(shapes)
         known.update((name, graph.params[name].shape) for name in graph.aux if name in graph.params)
+        given = {k: v for k, v in known.items() if k in self._variables}
         try:
             with _quiet():
-                given = {k: v for k, v in known.items() if k in self._variables}
                 found = self._internals.infer_shape_partial(**given)[1] or []
         except MXNetError as error:
             lines = [line.strip() for line in str(error).splitlines() if line.strip()]
             text = next((line for line in lines if "Error in operator" in line), (lines or ["unknown error"])[-1])
             absent = [node.name for node in graph.inputs if node.name not in shapes]
             hint = f"; no shape was given for {', '.join(absent)}" if absent else ""
+            hint += _other_layout(self._internals, given, shapes)
             raise GraphError(f"the shapes of the network do not fit together, given {shapes}: {text}{hint}") from error
         pairs = zip(self._keys, found)
         return {k: tuple(shape) for k, shape in pairs if shape and all(n is not None and n > 0 for n in shape)}
@@ -73,6 +74,23 @@ def _quiet() -> Iterator[None]:
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore", UserWarning)
         yield
+
+
+def _other_layout(internals, known: Mapping[str, tuple], shapes: Mapping[str, tuple]) -> str:
+    """A hint where images with their channels at another place would fit."""
+    from mxnet.base import MXNetError
+
+    images = [name for name, shape in shapes.items() if len(shape) == 4]
+    for order, told in (((0, 3, 1, 2), "last (NHWC)"), ((0, 2, 3, 1), "first (NCHW)")):
+        turned = {name: tuple(shapes[name][i] for i in order) for name in images}
+        try:
+            with _quiet():
+                fits = bool(turned) and bool(internals.infer_shape_partial(**{**known, **turned})[1])
+            if fits:
+                return f"; are the channels {told}? {turned[images[0]]} fits: data.transpose{order}"
+        except MXNetError:
+            continue
+    return ""
 
 
 def complete_shapes(symbol, shapes: Mapping[str, Sequence[int]]) -> Tuple[Dict[str, tuple], List[tuple]]:

@@ -2,6 +2,7 @@
 
 import inspect
 import itertools
+import logging
 from typing import Dict, Iterable, List, Mapping, NamedTuple, Tuple
 
 import mxnet as mx
@@ -10,8 +11,11 @@ from mxnet.gluon.parameter import DeferredInitializationError
 
 from ..data.batches import batches
 from ..errors import ConfigError, MXQError
+from .fused import unfuse
 from .graph import Graph
 from .params import split_params
+
+_log = logging.getLogger(__name__)
 
 #: A SymbolBlock does not say how many inputs it takes; so many are tried.
 _MAX_INPUTS = 16
@@ -34,6 +38,7 @@ def trace(net: mx.gluon.HybridBlock, calib_data=None, data_shapes=None) -> Tuple
     if _deferred(net):
         calib_data = _finish_initialization(net, names, shapes, calib_data)
         _, symbol = _symbol_of(net, [len(names)])  # its variables know their shapes now
+    symbol = unfuse(symbol)
     arrays = _arrays(net, symbol)
     return Traced(Graph.from_symbol(symbol, *split_params(arrays, symbol)), names, shapes), calib_data
 
@@ -75,6 +80,16 @@ def _input_counts(net, data_shapes) -> Iterable[int]:
         and p.default is p.empty
         and not isinstance(getattr(net, p.name, None), mx.gluon.Parameter)
     ]
+    left = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD and p not in needed]
+    left = [name for name in left if not isinstance(getattr(net, name, None), mx.gluon.Parameter)]
+    if left and needed:
+        _log.warning(
+            "%s of the network's forward can be left out, and is: the int8 network takes %d input%s; data_shapes with "
+            "a shape for each input brings more in",
+            ", ".join(map(repr, left)),
+            len(needed),
+            "s" * (len(needed) > 1),
+        )
     return [max(len(needed), 1)]
 
 

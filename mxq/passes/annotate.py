@@ -13,6 +13,7 @@ from typing import Dict, Iterable, List, Mapping, Optional, Set, Tuple
 from ..network.graph import Graph, Node, Value
 from ..ops import COMPUTE, REDUCE, SELECT, UNIT, Unit, lookup
 from ..ops.unary import UNARY_SPEC, find_cones, is_cone
+from .drop_noops import is_noop
 from .shape_states import open_shapes
 
 Key = Tuple[int, int]
@@ -115,7 +116,8 @@ def _refusals(graph: Graph, excluded: Mapping[str, str], calibrated: bool) -> Di
         if node.name in excluded:
             reasons[node.name] = excluded[node.name]
         elif spec is None:
-            reasons[node.name] = f"{node.op} has no int8 form"
+            kept = graph.notes.get(node.name) if is_noop(node) else None  # what is left of a node that was folded
+            reasons[node.name] = kept or f"{node.op} has no int8 form"
         elif not calibrated and not spec.runtime_range:
             reasons[node.name] = f"{node.op} needs a calibrated range"
         else:
@@ -199,7 +201,9 @@ def _not_worth_it(unit: Unit, integers: Set[Key], consumed: Set[Key]) -> Optiona
         # The largest of some values is the same before and after quantization, and quicker to find after it.
         if unit.kind == SELECT and pools and feeds_int8:
             return None
-        return "an input is float, and quantizing it just for this operator would only cost"
+        raw = any(v.node.is_variable for v in unit.inputs)
+        hint = "; with input_dtype='uint8' or 'int8' it is int8, if the data are such integers" if raw else ""
+        return f"an input is float, and quantizing it just for this operator would only cost{hint}"
     # Pooling leaves less to convert, so it pays at the border too.
     if not pools and not feeds_int8:
         return "its users are float, and a float result is closer to the original"

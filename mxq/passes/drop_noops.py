@@ -50,6 +50,11 @@ NOOPS: Dict[str, Test] = {
 }
 
 
+def is_noop(node: Node) -> bool:
+    """Whether a node passes its first input on, whatever its attributes and types are."""
+    return NOOPS.get(node.op) is _always
+
+
 def drop_noops(graph: Graph, *, data_types: Mapping[str, object] = None) -> Graph:
     """Removes Dropout, identity, BlockGrad, loss wrappers and casts to the same type.
 

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from typing import Iterable, List, NamedTuple
+from typing import Dict, Iterable, List, NamedTuple, Tuple
 
 #: Worst first. An error ruins the result, a warning costs accuracy or speed, an info is good to know.
 SEVERITIES = ("error", "warning", "info")
@@ -29,8 +29,17 @@ class Finding(NamedTuple):
         return f"{self.severity}: {self.node}: {self.value}; {self.advice}"
 
 
+def _together(infos: List[Finding]) -> str:
+    """One line for what is good to know and the same at many places."""
+    first, others = infos[0], [info.node for info in infos[1:]]
+    if not others:
+        return str(first)
+    names = ", ".join(others[:4]) + (", ..." if len(others) > 4 else "")
+    return f"{first.severity}: {first.node}: {first.value} (and {len(others)} more like this: {names}); {first.advice}"
+
+
 class Findings(List[Finding]):
-    """Findings, the worst first. ``print`` shows a line for each; an empty list is good news.
+    """Findings, the worst first. ``print`` shows a line for each, infos of a kind together; an empty list is good news.
 
     >>> findings = Findings([Finding("info", "dead", "conv0", "1 of 8 channels is dead", "nothing to do")])
     >>> print(findings)
@@ -68,4 +77,12 @@ class Findings(List[Finding]):
         return Findings([*self, *more])
 
     def __str__(self) -> str:
-        return "\n".join(map(str, self)) or "nothing found"
+        lines: List[str] = []
+        groups: Dict[Tuple[str, str], List[Finding]] = {}
+        for finding in self:
+            if finding.severity == "info":
+                groups.setdefault((finding.check, finding.advice), []).append(finding)
+            else:
+                lines.append(str(finding))
+        lines += map(_together, groups.values())
+        return "\n".join(lines) or "nothing found"

@@ -6,6 +6,7 @@ from typing import Iterator, List, NamedTuple, Optional
 
 from ..network.graph import Graph
 from ..ops import UNIT
+from ..passes.drop_noops import is_noop
 from .verification import Verification
 
 INT8, FOLDED, FLOAT = "int8", "folded", "float"
@@ -52,6 +53,8 @@ class Report:
             left = remaining.get(node.name)
             note = annotated.notes.get(node.name, "")
             if left is None:
+                rows.append(NodeReport(node.name, node.op, FOLDED, note or "folded away"))
+            elif is_noop(left) and not is_noop(node):
                 rows.append(NodeReport(node.name, node.op, FOLDED, note or "folded away"))
             elif UNIT not in left.attrs:
                 rows.append(NodeReport(node.name, node.op, FLOAT, note or f"{node.op} has no int8 form"))

@@ -4,9 +4,9 @@ import mxnet as mx
 import numpy as np
 from parameterized import parameterized
 
-from mxq.contrib.fused import inner_names, unfuse
 from mxq.contrib.quantization import quantize_model
 from mxq.errors import GraphError
+from mxq.network.fused import inner_names, unfuse
 
 from ..blocks import sqnr
 from ..networks import NETWORKS, batch, forward

@@ -214,6 +214,7 @@ def test_every_network_naive_equals_mxqs_own_minmax(name):
         weight_rounding="nearest",
         equalize=False,
         sub_batch=None,
+        keep_labels=True,
         **options,
     )
     assert model.table == own.table

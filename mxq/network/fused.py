@@ -11,6 +11,13 @@ from typing import Dict, List, Tuple
 from ..errors import GraphError
 
 PREFIXES = ("_sg_mkldnn_", "_sg_onednn_")
+#: What operators of int8 networks begin with, and who makes them.
+QUANTIZED = {
+    "mxq_": "mxq",
+    "_contrib_quantize": "MXNet",
+    "_contrib_dequantize": "MXNet",
+    "_contrib_requantize": "MXNet",
+}
 
 
 def inner_names(sym) -> Dict[str, List[str]]:
@@ -39,11 +46,19 @@ def unfuse(sym):
     """The float symbol that was fused; a symbol without fused nodes comes back as it is.
 
     Raises:
-        GraphError: MXNet's fusion has lost a connection (it does for ``x + f(x)`` where x is a convolution).
+        GraphError: the network is int8 already, or MXNet's fusion has lost a connection (it does for ``x + f(x)`` where
+            x is a convolution).
     """
     import mxnet as mx
 
     raw = json.loads(sym.tojson())
+    for item in raw["nodes"]:
+        maker = next((maker for start, maker in QUANTIZED.items() if item["op"].startswith(start)), None)
+        if maker:
+            raise GraphError(
+                f"node {item['name']!r} is a {item['op']}: this network was quantized already, by {maker}; give the "
+                "float network that it was made from"
+            )
     if not any(item["op"].startswith(PREFIXES) for item in raw["nodes"]):
         return sym
     nodes: List[dict] = []
