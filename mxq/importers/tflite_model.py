@@ -15,9 +15,13 @@ from .builder import Top
 from .files import contents
 from .onnx_model import Network
 from .onnx_quantized import centred, qparams
+from .tflite_functions import FUNCTIONS
 from .tflite_net import LAST, Op, TfNet, channels_first
-from .tflite_operators import OPERATORS
+from .tflite_shapes import SHAPES
+from .tflite_weighted import WEIGHTED
 
+#: Type of an operator -> what writes it.
+OPERATORS = {**WEIGHTED, **FUNCTIONS, **SHAPES}
 #: Types of tensors by their number in the schema.
 _TYPES = {0: np.float32, 2: np.int32, 3: np.uint8, 4: np.int64, 6: np.bool_, 7: np.int16, 9: np.int8, 1: np.float16}
 _EIGHT_BITS = (3, 9)
