@@ -42,7 +42,7 @@ def quantize_model(
     quantized_dtype: str = "auto",
     zero_points: bool = True,
     activation_bits: Optional[int] = None,
-    equalize: Optional[bool] = None,
+    equalize: bool = True,
     quantize_granularity: Union[str, Mapping[str, str]] = "channel-wise",
     weight_rounding: str = "adaptive",
     bias_correction: bool = True,
@@ -108,9 +108,10 @@ def quantize_model(
         zero_points: False: with 'auto', tensors with negative values are int8 without a zero point.
         activation_bits: 8, or 11: what convolutions and fully connected layers read comes in two 8-bit parts, and
             residual sums, poolings and concats between them are float. The rounding of activations all but vanishes,
-            for about twice the multiplications and four times the memory traffic of activations; grouped convolutions
-            and operators other than those named still read 8 bits.
-        equalize: channels between two layers are brought to similar ranges first.
+            for about twice the multiplications and four times the memory traffic of activations; operators other than
+            those named, and grouped convolutions that add behind their activation, still read 8 bits.
+        equalize: channels between layers get scales of their own first, so that rounding makes the least noise; the
+            float network computes the same.
 
     Weights:
         quantize_granularity: scales of weights: 'channel-wise' or 'tensor-wise'; by operator with a dict such as

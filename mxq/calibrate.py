@@ -12,13 +12,14 @@ from .calib.samples import Layer
 from .calib.second_moments import SecondMoments
 from .calib.statistics import Statistics
 from .calib.table import CalibTable
+from .equalization import channel_factors
 from .errors import CalibrationError, ConfigError
 from .network.graph import Graph
 from .network.identity import graph_hash, tensor_key
 from .ops import COMPUTE
 from .ops.weighted import geometry_of
 from .passes.annotate import quantized_values, units
-from .passes.equalize import channel_factors, channel_scales, equalize
+from .passes.equalize import channel_scales, equalize
 from .passes.insert_qdq import FINE_STEPS, finer_readers
 
 _log = logging.getLogger(__name__)
@@ -68,10 +69,10 @@ def calibrate(plan, options) -> Calibration:
         statistics = collect_for(floats, plan.tensors, plan.examples, options, layers=sampled)
     factors = table.channel_factors if table is not None else {}
     if table is None and options.equalize:
-        factors = channel_factors(floats, _channel_max(statistics, plan.tensors))
+        factors = channel_factors(annotated, statistics, _steps(annotated, plan, options))
     scales = channel_scales(floats, factors) if factors else {}
     if factors:
-        floats, annotated = equalize(floats, factors), annotated.copy()
+        floats, annotated = equalize(floats, factors), equalize(annotated, factors)
         annotated.params.update((name, floats.params[name]) for name in annotated.params)  # the same arrays
     moments = SecondMoments(layers, {} if statistics is None else statistics.samples, scales)
     _say_what_is_rounded_to_nearest(layers, moments)
@@ -90,6 +91,14 @@ def calibrate(plan, options) -> Calibration:
         )
         table = table.extended(channel_factors=factors, data_shapes=input_shapes(floats))
     return Calibration(floats, annotated, table, moments, statistics)
+
+
+def _steps(annotated: Graph, plan, options) -> Dict[str, float]:
+    """Rounding steps beside those of 8 bits, of the tensors that differ; 0 for those that are read as float."""
+    finer = finer_readers(annotated, options.activation_bits, plan.integers)
+    step = 1 / FINE_STEPS[options.activation_bits]
+    values = {tensor_key(v): finer.get((id(v.node), v.index)) for v in quantized_values(annotated)}
+    return {key: step if readers else 0.0 for key, readers in values.items() if readers is not None}
 
 
 def _fine_steps(annotated: Graph, plan, options) -> Dict[str, int]:
@@ -149,11 +158,6 @@ def check_statistics(statistics: Statistics, floats: Graph, tensors: Mapping) ->
 
 def input_shapes(floats: Graph) -> Dict[str, tuple]:
     return {n.name: floats.shapes[n.name, 0] for n in floats.inputs if (n.name, 0) in floats.shapes}
-
-
-def _channel_max(statistics: Statistics, tensors: Mapping) -> Dict[str, np.ndarray]:
-    found = {key: statistics[key].channel_peak(statistics.num_examples) for key in tensors}
-    return {key: largest for key, largest in found.items() if largest is not None}
 
 
 def _say_what_is_rounded_to_nearest(layers: List[Layer], moments: Mapping) -> None:

@@ -118,7 +118,7 @@ def quantize_net(
     quantized_dtype: str = "auto",
     zero_points: bool = True,
     activation_bits: Optional[int] = None,
-    equalize: Optional[bool] = None,
+    equalize: bool = True,
     quantize_granularity: Union[str, Mapping[str, str]] = "channel-wise",
     weight_rounding: str = "adaptive",
     bias_correction: bool = True,

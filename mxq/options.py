@@ -13,11 +13,10 @@ from .calib.statistics import Statistics
 from .calib.table import CalibTable
 from .errors import ConfigError, nearest
 
-#: Preset -> options that it changes. 'best' reads activations with 11 bits: about twice the multiplications. What is
-#: left is the rounding of weights, and channels equalized for the sake of activations make that larger.
+#: Preset -> options that it changes. 'best' reads activations with 11 bits: about twice the multiplications.
 PRESETS: Dict[str, Mapping[str, Any]] = {
     "default": {},
-    "best": {"activation_bits": 11, "equalize": False},
+    "best": {"activation_bits": 11},
 }
 #: Options that a preset may change: None in a signature, where nothing is given.
 BY_PRESET = tuple(sorted({option for changed in PRESETS.values() for option in changed}))
@@ -69,7 +68,7 @@ class Options(NamedTuple):
     def of(cls, given: Mapping[str, Any]) -> "Options":
         """Of the arguments of a function; where one that a preset decides is None, the preset does.
 
-        >>> Options.of({"sym": 1, "preset": "best", "equalize": True, "activation_bits": None}).activation_bits
+        >>> Options.of({"sym": 1, "preset": "best", "activation_bits": None}).activation_bits
         11
 
         Raises ConfigError for an unknown preset.

@@ -12,7 +12,7 @@ it is exact in float32 and growing merges whole bins. Sums are added as integers
 the whole gives, bit for bit, as long as the network computes the same values for an example.
 """
 
-from typing import Dict, Optional
+from typing import Dict, Optional, Tuple
 
 import numpy as np
 
@@ -136,11 +136,25 @@ class TensorStatistics:
         return self._channels.sums.value()[0] * (len(self._channels) / self.count) * self._factors()
 
     @property
+    def channel_mean_square(self) -> Optional[np.ndarray]:
+        """Mean of squares per channel, float64; None as for channel_mean."""
+        if self._channels is None:
+            return None
+        return self._channels.sums.value()[1] * (len(self._channels) / self.count) * self._factors() ** 2
+
+    @property
     def channel_absmax(self) -> Optional[np.ndarray]:
         """Largest magnitude per channel, float64; None as for channel_mean."""
         if self._channels is None:
             return None
         return np.maximum(-self._channels.min, self._channels.max).astype(np.float64) * self._factors()
+
+    @property
+    def channel_extremes(self) -> Optional[Tuple[np.ndarray, np.ndarray]]:
+        """Smallest and largest value per channel, float64; None as for channel_mean."""
+        if self._channels is None:
+            return None
+        return tuple(ends.astype(np.float64) * self._factors() for ends in (self._channels.min, self._channels.max))
 
     def channel_peak(self, num_examples: int) -> Optional[np.ndarray]:
         """Largest magnitude per channel among a few dozen examples, float64; None as for channel_mean."""

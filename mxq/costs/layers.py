@@ -17,6 +17,7 @@ from ..network.params import label_inputs
 from ..network.part import Part, Runner, by_key
 from ..ops import COMPUTE, Unit
 from ..passes.annotate import units
+from ..passes.equalize import ADDED
 from .result import Layer, Tensor
 from .tensors import TensorMeter
 
@@ -145,7 +146,7 @@ class LayerMeter:
                 Layer(
                     unit.name,
                     unit.head.op,
-                    tuple(node.name for node in unit.nodes),
+                    tuple(node.name for node in unit.nodes if ADDED not in node.attrs),
                     tuple(_inputs(unit)),
                     tensor_key(unit.output),
                     meters.local.db,

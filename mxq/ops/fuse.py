@@ -14,6 +14,8 @@ from .spec import sole_user
 
 ADD = ("elemwise_add", "_plus", "_Plus", "_add", "broadcast_add", "broadcast_plus")
 ACTIVATION = ("Activation", "relu", "clip", "LeakyReLU")
+#: With a parameter: what equalizing channels makes of a clip's upper limit, behind a ReLU.
+LIMIT = "broadcast_minimum"
 FLATTEN = ("Flatten", "flatten")
 
 
@@ -97,24 +99,33 @@ def _other(add: Node, producer: Node) -> Optional[Value]:
 
 
 class Chain(NamedTuple):
-    """What a grown chain means for the native operator."""
+    """What a grown chain means for the native operator.
+
+    Attributes:
+        attrs: of the native operator.
+        residual: the other operand of the sum.
+        limits: the parameter with the largest value per channel behind the activation; no native operator has it.
+    """
 
     attrs: Dict[str, object]
     slope: Optional[Value]  # of act=prelu
     residual: Optional[Value]
+    limits: Optional[Value] = None
 
 
 def read_chain(nodes: Tuple[Node, ...], head: Node, graph: Graph) -> Chain:
     """Activation and sum of a unit whose head is `head`; `nodes` in topological order."""
     attrs: Dict[str, object] = {}
-    slope = residual = None
+    slope = residual = limits = None
     previous = head
     for node in nodes[[n.name for n in nodes].index(head.name) + 1 :]:
         if node.op in ADD:
             attrs["sum"] = "after_act" if "act" in attrs else "before_act"
             residual = _other(node, previous)
+        elif node.op == LIMIT:
+            limits = node.inputs[1]
         elif node.op not in FLATTEN:
             attrs.update(native_activation(node, graph))
             slope = node.inputs[1] if attrs["act"] == "prelu" else None
         previous = node
-    return Chain(attrs, slope, residual)
+    return Chain(attrs, slope, residual, limits)

@@ -3,7 +3,7 @@
 from typing import Dict, List, Optional
 
 from ..network.graph import Graph, Node
-from .fuse import ADD, grow_chain, native_activation
+from .fuse import ADD, grow_chain, read_chain
 from .movement import stored_axis
 from .spec import MERGE, OpSpec, Unit, activations, alone, register
 
@@ -40,9 +40,10 @@ def lower_elementwise(lowering, unit: Unit) -> None:
         "b_scale": b.scale,
         "b_zero_point": b.zero_point,
     }
-    for node in unit.nodes[1:]:
-        attrs.update(native_activation(node, lowering.source))
-    lowering.combine(_NATIVE[unit.head.op], unit, [a, b], attrs, layout, max(a.rank or 0, b.rank or 0) or None)
+    chain = read_chain(unit.nodes, unit.head, lowering.source)
+    attrs.update(chain.attrs)
+    rank = max(a.rank or 0, b.rank or 0) or None
+    lowering.combine(_NATIVE[unit.head.op], unit, [a, b], attrs, layout, rank, limits=chain.limits)
 
 
 def _refuse_concat(node: Node, graph: Graph) -> Optional[str]:

@@ -21,7 +21,7 @@ from ..calib.table import CalibTable
 from ..network.graph import Graph, Use, Value
 from ..network.identity import tensor_key
 from ..ops import COMPUTE, SELECT, Unit
-from ..ops.fuse import ADD
+from ..ops.fuse import ADD, LIMIT, read_chain
 from ..ops.unary import BINARY, ELEMENTWISE
 from .annotate import quantized_values, units
 
@@ -79,7 +79,7 @@ def assign_ranges(
     found = {}
     for value in quantized:
         key = tensor_key(value)
-        tensor_range = fixed.get(key) or _own_range(table, key, quantized_dtype)
+        tensor_range = fixed.get(key) or _limited(_own_range(table, key, quantized_dtype), value, graph)
         if key not in fixed and key not in table.dtypes and quantized_dtype == "auto" and _is_input(value):
             tensor_range = _finer(tensor_range)
         found[(id(value.node), value.index)] = tensor_range
@@ -109,6 +109,17 @@ def _own_range(table: CalibTable, key: str, quantized_dtype: str) -> TensorRange
     if dtype == "auto":
         dtype = table.dtypes.get(key, "uint8" if lo >= 0 else "int8")
     return TensorRange(lo, hi, dtype)
+
+
+def _limited(given: TensorRange, value: Value, graph: Graph) -> TensorRange:
+    """The range without what a clip in front never gives: limits per channel are chosen for integers that end at the
+    least of them."""
+    node = value.node
+    if node.op == "clip":
+        return given._replace(lo=max(given.lo, float(node.get("a_min"))), hi=min(given.hi, float(node.get("a_max"))))
+    if node.op == LIMIT and graph.param_of(node.inputs[1]) is not None:
+        return given._replace(hi=min(given.hi, float(graph.param_of(node.inputs[1]).min())))
+    return given
 
 
 def _is_input(value: Value) -> bool:
@@ -155,21 +166,22 @@ def finer_readers(graph: Graph, activation_bits: int, fixed: Dict[str, TensorRan
     found = {}
     for value in quantized_values(graph):
         readers = [u for u in uses[id(value.node), value.index] if u.node is not None and u.node.name in unit_of]
-        kinds = [_reads_finer(unit_of[u.node.name], value, u) for u in readers]
+        kinds = [_reads_finer(unit_of[u.node.name], value, u, graph) for u in readers]
         if tensor_key(value) not in fixed and all(kinds):
             found[id(value.node), value.index] = [u for u, kind in zip(readers, kinds) if kind == "parts"]
     return found
 
 
-def _reads_finer(unit: Unit, value: Value, use: Use) -> str:
+def _reads_finer(unit: Unit, value: Value, use: Use, graph: Graph) -> str:
     """How a unit reads a value with more than 8 bits: 'parts', 'float', or '' where it cannot."""
     if unit.kind != COMPUTE:
         return "float" if unit.spec.reads_float or unit.spec.native[0] in ("mxq_pooling", "mxq_concat") else ""
     if value != unit.inputs[0] or use.node.op in ADD:
         return "float"
     head = unit.head
-    # Two parts of each channel: a group of channels would no longer be in one piece.
-    return "parts" if int(head.get("num_group", 1)) == 1 and head.get("flatten", True) else ""
+    if int(head.get("num_group", 1)) > 1 and read_chain(unit.nodes, head, graph).attrs.get("sum") == "after_act":
+        return ""  # the parts are two convolutions, of which the second adds the first's result before the activation
+    return "parts" if head.get("flatten", True) else ""
 
 
 def _insert_pair(

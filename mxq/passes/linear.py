@@ -81,6 +81,10 @@ def _deconv_outputs(weight: np.ndarray, factors: np.ndarray, groups: int) -> np.
     return weight * per_row.reshape(per_row.shape + (1,) * (weight.ndim - 2))
 
 
+def _deconv_inputs(layer: Node, weight: np.ndarray, factors: np.ndarray, groups: int) -> np.ndarray:
+    return weight * _column(factors, weight.ndim)
+
+
 def _deconv_refuses(layer: Node, weight: np.ndarray, axis: int, channels: int, has_shift: bool) -> Optional[str]:
     return "a deconvolution adds a different share of the shift at its borders"
 
@@ -114,6 +118,6 @@ def _fc_refuses(layer: Node, weight: np.ndarray, axis: int, channels: int, has_s
 
 LINEAR: Dict[str, Linear] = {
     "Convolution": Linear("num_filter", _conv_axis, _conv_outputs, _conv_refuses, _conv_inputs, _conv_sum),
-    "Deconvolution": Linear("num_filter", _conv_axis, _deconv_outputs, _deconv_refuses),
+    "Deconvolution": Linear("num_filter", _conv_axis, _deconv_outputs, _deconv_refuses, _deconv_inputs),
     "FullyConnected": Linear("num_hidden", _fc_axis, _conv_outputs, _fc_refuses, _fc_inputs, _fc_sum),
 }

@@ -14,13 +14,13 @@ from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
-from ..arithmetic.qmath import QMIN, QParams, dequantize, quantize
+from ..arithmetic.qmath import QMAX, QMIN, QParams, dequantize, quantize
 from ..errors import GraphError
 from ..network.attributes import attr_text
 from ..network.graph import Graph, Node, Value
 from ..network.params import label_inputs
 from ..ops import UNIT, Unit
-from ..ops.fuse import FLATTEN, read_chain
+from ..ops.fuse import FLATTEN, LIMIT, read_chain
 from ..ops.unary import evaluate
 from .annotate import units
 from .forms import Form, integer_input, permutation, representative_range
@@ -47,6 +47,7 @@ class Lowering:
         self._alias: Dict[Key, Key] = {}  # output of a dequantize node -> output of its quantize node
         self._quantize_of: Dict[Key, Node] = {}  # value -> the quantize node that reads it
         self._parts: Dict[str, Value] = {}  # weights for inputs in two parts
+        self._halves: Dict[Tuple[int, int], Value] = {}  # whole steps or rests of a tensor in two parts
         self._relaid: Dict[Tuple[int, int, str], Form] = {}  # float values in another layout
         self._copied: Dict[int, Node] = {}  # id of a node that stays float -> its copy
         self._by_id = {id(n): n for n in source.nodes}
@@ -144,6 +145,9 @@ class Lowering:
         """Emits a convolution or fully connected operator with the unit's weights, activation and sum."""
         head, chain = unit.head, read_chain(unit.nodes, unit.head, self.source)
         weight, weight_scale = head.inputs[1].node.inputs
+        if x.fine_steps > 1 and int(head.get("num_group", 1)) > 1:
+            self._weighted_part_by_part(op, unit, x, attrs, layout, rank)
+            return
         weight = self._in_parts(weight, x.fine_steps) if x.fine_steps > 1 else self._param(weight)
         weight_scale = self._param(weight_scale)
         inputs = [x.value, weight, weight_scale]
@@ -157,15 +161,20 @@ class Lowering:
             inputs.append(self._param(chain.slope))
         attrs["content_id"] = self._content_id(inputs[1:])
         attrs.update(chain.attrs)
-        if chain.residual is not None and self.is_float(chain.residual):
-            inputs.append(self.real(chain.residual, layout, rank).value)
+        residual, late = chain.residual, None
+        limits = chain.limits if chain.limits is not None and self._limits_show(unit, chain.limits, attrs) else None
+        if limits is not None and attrs.get("sum") == "after_act":
+            residual, late = None, chain.residual
+            del attrs["sum"]
+        in_float = residual is not None and self.is_float(residual)
+        if residual is not None:
+            inputs.append(self._residual(residual, attrs, layout, rank))
+        if limits is not None:
+            self._write_limited(op, unit, inputs, attrs, limits, layout, rank, late)
+        elif in_float:
             self._write_float(op, unit, inputs, attrs, layout, rank)
-            return
-        if chain.residual is not None:
-            residual = self.q(chain.residual, layout, rank)
-            inputs.append(residual.value)
-            attrs.update(sum_scale=residual.scale, sum_zero_point=residual.zero_point)
-        self._write(op, unit, inputs, attrs, layout, rank)
+        else:
+            self._write(op, unit, inputs, attrs, layout, rank)
 
     def in_float(self, op: str, unit: Unit, forms: List[Form], attrs: Dict, layout: str, rank: int) -> None:
         """Emits an operator that reads and writes float."""
@@ -206,9 +215,15 @@ class Lowering:
         else:
             self._set(unit, form)
 
-    def combine(self, op: str, unit: Unit, forms: List[Form], attrs: Dict, layout: str, rank: Optional[int]) -> None:
-        """Emits an operator of several int8 tensors with rescaling."""
-        self._write(op, unit, [f.value for f in forms], attrs, layout, rank)
+    def combine(
+        self, op: str, unit: Unit, forms: List[Form], attrs: Dict, layout: str, rank: Optional[int], *, limits=None
+    ) -> None:
+        """Emits an operator of several int8 tensors with rescaling; `limits` per channel hold behind it."""
+        inputs = [f.value for f in forms]
+        if limits is not None and self._limits_show(unit, limits, attrs):
+            self._write_limited(op, unit, inputs, attrs, limits, layout, rank)
+        else:
+            self._write(op, unit, inputs, attrs, layout, rank)
 
     def select(
         self, op: str, unit: Unit, x: Form, attrs: Dict, layout: str, rank: Optional[int], *, output: int = None
@@ -256,6 +271,26 @@ class Lowering:
         """The output is float even where it is quantized afterwards, by a node of its own."""
         self._finish(unit, self.emit(op, unit.name, inputs, {**attrs, "out_type": "float32"}), None, layout, rank)
 
+    def _limits_show(self, unit: Unit, limits: Value, attrs: Mapping) -> bool:
+        """Whether limits per channel change what the unit writes: not where its integers end before them."""
+        out = self._out_range(unit)
+        if out is None or attrs.get("sum") == "after_act":
+            return True
+        return bool((quantize(self.source.params[limits.node.name], out) < QMAX[out.dtype]).any())
+
+    def _write_limited(self, op, unit: Unit, inputs, attrs: Dict, limits: Value, layout: str, rank: int, late=None):
+        """The operator in float, the limits, and a sum that comes after them."""
+        value = self.emit(op, unit.name, inputs, {**attrs, "out_type": "float32"}).out()
+        array = self.source.params[limits.node.name].reshape(-1)
+        shape = (1, array.size) + (1,) * (rank - 2) if layout == "first" else (1,) * (rank - 1) + (array.size,)
+        param = self.graph.add_param(limits.node.name, array.reshape(shape))
+        value = self.graph.add(LIMIT, f"{unit.name}_limited", [value, param]).out()
+        if late is not None:
+            value = self.graph.add(
+                "elemwise_add", f"{unit.name}_sum", [value, self.real(late, layout, rank).value]
+            ).out()
+        self._float[_key(unit.output)] = Form(value, layout, rank)
+
     def _in_parts(self, weight: Value, fine_steps: int) -> Value:
         """Weights for both halves of the channels: the second half counts parts of a step."""
         name = f"{weight.node.name}_parts"
@@ -270,6 +305,48 @@ class Lowering:
             self._float[_key(unit.output)] = Form(node.out(), layout, rank)
         else:
             self._set(unit, Form(node.out(), layout, rank, out.dtype, out.scale, out.zero_point))
+
+    def _weighted_part_by_part(self, op: str, unit: Unit, x: Form, attrs: Dict, layout: str, rank: int) -> None:
+        """A grouped convolution of whole steps, with bias and residual, and one of the rests on top: the parts of a
+        group do not lie side by side."""
+        head, chain = unit.head, read_chain(unit.nodes, unit.head, self.source)
+        weights = [self._param(v) for v in head.inputs[1].node.inputs]
+        channels = self.source.params[weights[0].node.name].shape[1] * int(head.get("num_group"))
+        bias = [self._param(head.inputs[2].node.inputs[0])] if len(head.inputs) > 2 else []
+        content = self._content_id([*weights, *bias])
+        attrs = {**attrs, "in_zero_point": x.zero_point, "out_type": "float32"}
+        whole = {**attrs, "in_scale": x.scale, "no_bias": not bias, "content_id": content}
+        inputs = [self._half(x, 0, channels), *weights, *bias]
+        if chain.residual is not None:
+            inputs.append(self._residual(chain.residual, whole, layout, rank))
+            whole["sum"] = chain.attrs["sum"]
+        steps = self.emit(op, f"{unit.name}_whole", inputs, whole).out()
+        slope = [] if chain.slope is None else [self._param(chain.slope)]
+        rest = {**attrs, "in_scale": x.scale / x.fine_steps, "no_bias": True}
+        rest.update({key: value for key, value in chain.attrs.items() if key != "sum"}, sum="before_act")
+        rest["content_id"] = self._content_id([*weights, *slope])
+        inputs = [self._half(x, 1, channels), *weights, *slope, steps]
+        if chain.limits is not None and self._limits_show(unit, chain.limits, rest):
+            self._write_limited(op, unit, inputs, rest, chain.limits, layout, rank)
+        else:
+            self._write_float(op, unit, inputs, rest, layout, rank)
+
+    def _half(self, x: Form, which: int, channels: int) -> Value:
+        """The whole steps (0) or the rests (1) of a tensor in two parts, channels last."""
+        key = id(x.value.node), which
+        if key not in self._halves:
+            free = (None,) * (x.rank - 1)
+            ends = {"begin": (*free, which * channels), "end": (*free, (which + 1) * channels)}
+            self._halves[key] = self.emit("mxq_slice", f"{x.value.node.name}_half{which}", [x.value], ends).out()
+        return self._halves[key]
+
+    def _residual(self, value: Value, attrs: Dict, layout: str, rank: int) -> Value:
+        """What an operator adds, float or integers; their scale goes into its attributes."""
+        if self.is_float(value):
+            return self.real(value, layout, rank).value
+        form = self.q(value, layout, rank)
+        attrs.update(sum_scale=form.scale, sum_zero_point=form.zero_point)
+        return form.value
 
     def _weighted_at_run_time(self, op, unit, x, inputs, attrs, layout, rank) -> None:
         """int32 sums, then a requantize node that finds the range of what was computed."""
@@ -307,8 +384,15 @@ class Lowering:
             self._ints[key + (form.layout,)] = form
 
     def _out_qparams(self, unit: Unit) -> Optional[QParams]:
+        """Of what the unit writes; None for float, also where a node of its own makes finer integers of that."""
         node = self._quantize_of.get(_key(unit.output))
         return None if node is None or node.get("fine_steps", 1) > 1 else in_qparams(node)
+
+    def _out_range(self, unit: Unit) -> Optional[QParams]:
+        """Of the integers that everybody reads, whoever makes them; None if somebody reads float."""
+        node = self._quantize_of.get(_key(unit.output))
+        readers = self._uses.get(_key(unit.output), [])
+        return None if node is None or any(use.node is not node for use in readers) else in_qparams(node)
 
     @staticmethod
     def _like(x: Form, node: Node, layout: str, rank: Optional[int]) -> Form:
