@@ -49,6 +49,7 @@ def _region(node: Node) -> Sequence[int]:
 PARAM_INPUTS: Dict[str, Callable[[Node], Sequence[int]]] = {
     "mxq_conv": _weighted,
     "mxq_fully_connected": _weighted,
+    "mxq_affine": lambda node: (1, 2, 3) if node.get("act") == "prelu" else (1, 2),
     "mxq_lut": lambda node: (1,),
     "mxq_dequantize": _dequantize,
     "mxq_requantize": _requantize,

@@ -1,6 +1,7 @@
 """What mxq knows about each operator. Importing this package fills the op table."""
 
 from . import (
+    affine,  # noqa: F401  (each registers its rows)
     lrn,  # noqa: F401  (each registers its rows)
     merge,  # noqa: F401  (each registers its rows)
     movement,  # noqa: F401  (each registers its rows)

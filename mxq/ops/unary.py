@@ -10,6 +10,7 @@ from typing import Dict, List, Optional, Set
 import numpy as np
 
 from ..network.graph import VARIABLE, Graph, Node, Value
+from .affine import lower_affine
 from .spec import UNARY, OpSpec, Unit, activations, alone, register
 
 ELEMENTWISE = frozenset(
@@ -144,7 +145,10 @@ def _refuse(node: Node, graph: Graph) -> Optional[str]:
 
 
 def lower_unary(lowering, unit: Unit) -> None:
-    lowering.table(unit, lowering.q(unit.inputs[0]))
+    if lowering.is_float(unit.inputs[0]):
+        lower_affine(lowering, unit)
+    else:
+        lowering.table(unit, lowering.q(unit.inputs[0]))
 
 
 UNARY_SPEC = register(
@@ -157,6 +161,6 @@ UNARY_SPEC = register(
         grow=alone,
         inputs=lambda nodes, graph: activations(nodes, graph)[:1],
         lower=lower_unary,
-        note="any function of one number, alone or composed (swish, hard-swish, mish, GELU, PReLU, BatchNorm ...)",
+        note="any function of one number, alone or composed (swish, hard-swish, mish, GELU, BatchNorm ...)",
     )
 )

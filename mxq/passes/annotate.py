@@ -12,6 +12,7 @@ from typing import Dict, Iterable, List, Mapping, Optional, Set, Tuple
 
 from ..network.graph import Graph, Node, Value
 from ..ops import COMPUTE, REDUCE, SELECT, UNIT, Unit, lookup
+from ..ops.affine import AFFINE_SPEC, has_slopes
 from ..ops.unary import UNARY_SPEC, find_cones, is_cone
 from .drop_noops import is_noop
 from .shape_states import open_shapes
@@ -89,7 +90,9 @@ def units(graph: Graph) -> List[Unit]:
 
 
 def _unit(nodes: List[Node], head: Node, graph: Graph) -> Unit:
-    spec = UNARY_SPEC if is_cone(nodes, graph) else lookup(head)
+    spec = lookup(head)
+    if is_cone(nodes, graph):
+        spec = AFFINE_SPEC if has_slopes(nodes, graph) else UNARY_SPEC
     return Unit(spec, tuple(nodes), head, tuple(spec.inputs(nodes, graph)), nodes[-1].out())
 
 

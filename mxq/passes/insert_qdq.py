@@ -20,7 +20,8 @@ from ..arithmetic.qmath import range_to_qparams
 from ..calib.table import CalibTable
 from ..network.graph import Graph, Use, Value
 from ..network.identity import tensor_key
-from ..ops import COMPUTE, SELECT, Unit
+from ..ops import COMPUTE, SELECT, UNARY, Unit
+from ..ops.affine import affine_of
 from ..ops.fuse import ADD, LIMIT, read_chain
 from ..ops.unary import BINARY, ELEMENTWISE
 from .annotate import quantized_values, units
@@ -175,7 +176,8 @@ def finer_readers(graph: Graph, activation_bits: int, fixed: Dict[str, TensorRan
 def _reads_finer(unit: Unit, value: Value, use: Use, graph: Graph) -> str:
     """How a unit reads a value with more than 8 bits: 'parts', 'float', or '' where it cannot."""
     if unit.kind != COMPUTE:
-        return "float" if unit.spec.reads_float or unit.spec.native[0] in ("mxq_pooling", "mxq_concat") else ""
+        reads_float = unit.spec.reads_float or unit.spec.native[0] in ("mxq_pooling", "mxq_concat")
+        return "float" if reads_float or (unit.kind == UNARY and affine_of(list(unit.nodes), graph)) else ""
     if value != unit.inputs[0] or use.node.op in ADD:
         return "float"
     head = unit.head

@@ -148,17 +148,17 @@ class Lowering:
         if x.fine_steps > 1 and int(head.get("num_group", 1)) > 1:
             self._weighted_part_by_part(op, unit, x, attrs, layout, rank)
             return
-        weight = self._in_parts(weight, x.fine_steps) if x.fine_steps > 1 else self._param(weight)
-        weight_scale = self._param(weight_scale)
+        weight = self._in_parts(weight, x.fine_steps) if x.fine_steps > 1 else self.param(weight)
+        weight_scale = self.param(weight_scale)
         inputs = [x.value, weight, weight_scale]
         attrs = {**attrs, "no_bias": len(head.inputs) < 3, "in_scale": x.scale, "in_zero_point": x.zero_point}
         if x.runtime is not None:
             self._weighted_at_run_time(op, unit, x, inputs, attrs, layout, rank)
             return
         if len(head.inputs) > 2:
-            inputs.append(self._param(head.inputs[2].node.inputs[0]))
+            inputs.append(self.param(head.inputs[2].node.inputs[0]))
         if chain.slope is not None:
-            inputs.append(self._param(chain.slope))
+            inputs.append(self.param(chain.slope))
         attrs["content_id"] = self._content_id(inputs[1:])
         attrs.update(chain.attrs)
         residual, late = chain.residual, None
@@ -216,10 +216,20 @@ class Lowering:
             self._set(unit, form)
 
     def combine(
-        self, op: str, unit: Unit, forms: List[Form], attrs: Dict, layout: str, rank: Optional[int], *, limits=None
+        self,
+        op: str,
+        unit: Unit,
+        forms: List[Form],
+        attrs: Dict,
+        layout: str,
+        rank: Optional[int],
+        *,
+        params: Sequence[Value] = (),
+        limits=None,
     ) -> None:
-        """Emits an operator of several int8 tensors with rescaling; `limits` per channel hold behind it."""
-        inputs = [f.value for f in forms]
+        """Emits an operator of several tensors with rescaling; `params` are inputs behind them, `limits` per channel
+        hold behind it."""
+        inputs = [f.value for f in forms] + list(params)
         if limits is not None and self._limits_show(unit, limits, attrs):
             self._write_limited(op, unit, inputs, attrs, limits, layout, rank)
         else:
@@ -256,6 +266,14 @@ class Lowering:
             attrs["layout"], layout = "channels_last", "last"
         node = self.emit("mxq_lut", unit.name, [x.value, entry], attrs)
         self._finish(unit, node, out, layout, x.rank)
+
+    def param(self, value: Value) -> Value:
+        """A parameter variable of the source graph in the new one, made once."""
+        key = _key(value)
+        if key not in self._float:
+            new = self.graph.add_param(value.node.name, self.source.params[value.node.name])
+            self._float[key] = Form(new, "first")
+        return self._float[key].value
 
     # -- inside --------------------------------------------------------------------------------------------------
 
@@ -310,9 +328,9 @@ class Lowering:
         """A grouped convolution of whole steps, with bias and residual, and one of the rests on top: the parts of a
         group do not lie side by side."""
         head, chain = unit.head, read_chain(unit.nodes, unit.head, self.source)
-        weights = [self._param(v) for v in head.inputs[1].node.inputs]
+        weights = [self.param(v) for v in head.inputs[1].node.inputs]
         channels = self.source.params[weights[0].node.name].shape[1] * int(head.get("num_group"))
-        bias = [self._param(head.inputs[2].node.inputs[0])] if len(head.inputs) > 2 else []
+        bias = [self.param(head.inputs[2].node.inputs[0])] if len(head.inputs) > 2 else []
         content = self._content_id([*weights, *bias])
         attrs = {**attrs, "in_zero_point": x.zero_point, "out_type": "float32"}
         whole = {**attrs, "in_scale": x.scale, "no_bias": not bias, "content_id": content}
@@ -321,7 +339,7 @@ class Lowering:
             inputs.append(self._residual(chain.residual, whole, layout, rank))
             whole["sum"] = chain.attrs["sum"]
         steps = self.emit(op, f"{unit.name}_whole", inputs, whole).out()
-        slope = [] if chain.slope is None else [self._param(chain.slope)]
+        slope = [] if chain.slope is None else [self.param(chain.slope)]
         rest = {**attrs, "in_scale": x.scale / x.fine_steps, "no_bias": True}
         rest.update({key: value for key, value in chain.attrs.items() if key != "sum"}, sum="before_act")
         rest["content_id"] = self._content_id([*weights, *slope])
@@ -356,7 +374,7 @@ class Lowering:
         sums = self.emit(op, unit.name, inputs, attrs)
         rest = [sums.out(), *x.runtime, inputs[2]]
         if len(head.inputs) > 2:
-            rest.append(self._param(head.inputs[2]))
+            rest.append(self.param(head.inputs[2]))
         quantize_node = self._quantize_of.get(_key(unit.output))
         out_type = "float32" if quantize_node is None else quantize_node.attrs["out_type"]
         node = self.emit(
@@ -450,7 +468,7 @@ class Lowering:
         key = _key(value)
         copy = self._copied.get(key[0])
         if copy is None and key not in self._float and value.node.name in self.source.params:
-            self._param(value)  # a parameter that is quantized as values are
+            self.param(value)  # a parameter that is quantized as values are
         if key not in self._float:
             self._float[key] = Form(copy.out(key[1]), "first", rank) if copy else self._dequantize(value, self.q(value))
         return self._float[key]
@@ -503,14 +521,6 @@ class Lowering:
         form = self._float_form(node.inputs[0])
         rank = form.rank or 0
         return form.layout == "last" and rank > 2 and tuple(node.get("axes", ())) == permutation(rank, "last")
-
-    def _param(self, value: Value) -> Value:
-        """A parameter variable of the source graph in the new one, made once."""
-        key = _key(value)
-        if key not in self._float:
-            new = self.graph.add_param(value.node.name, self.source.params[value.node.name])
-            self._float[key] = Form(new, "first")
-        return self._float[key].value
 
     def _content_id(self, values: Sequence[Value]) -> str:
         """Tells parameters apart even where memory is reused: the native cache of packed weights keys on it."""

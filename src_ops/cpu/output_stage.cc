@@ -132,6 +132,12 @@ void write_stage(const OutputStage& stage, const ChannelTerms& terms, int64_t fi
   }
 }
 
+void activate_and_store(const OutputStage& stage, const ChannelTerms& terms, int64_t first, int64_t n, float* t,
+                        const Tensor& out, int64_t at) {
+  activate(stage, terms.slope.data() + (terms.slope.empty() ? 0 : first), n, t);
+  store(stage, t, n, out, at);
+}
+
 ActBounds act_bounds(const OutputStage& s) {
   constexpr float kInf = std::numeric_limits<float>::infinity();
   const float low = s.act == Act::kRelu ? 0.0f : s.act == Act::kClip ? s.act_alpha : -kInf;

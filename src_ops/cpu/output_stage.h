@@ -9,6 +9,10 @@ namespace mxq {
 void write_stage(const OutputStage& stage, const ChannelTerms& terms, int64_t first, int64_t n, const int32_t* acc,
                  const Tensor* residual, const Tensor& out, int64_t at);
 
+// What follows scale, bias and sums: the activation and the output's rounding. Changes t[0..n), channels from `first`.
+void activate_and_store(const OutputStage& stage, const ChannelTerms& terms, int64_t first, int64_t n, float* t,
+                        const Tensor& out, int64_t at);
+
 // out[i] = residual[i], or float(residual[i] - zero_point) where out is float32: what a kernel that adds to its
 // destination needs to find there.
 void prefill_residual(const Tensor& residual, int zero_point, const Tensor& out);

@@ -43,6 +43,11 @@ std::string text_of(const volatile Fault& fault) {
       text << "in_scale * weight_scale / out_scale gives a multiplier that float32 cannot hold for weight_scale["
            << fault.at << "] = " << fault.value << "; check the scales";
       break;
+    case Found::kScale:
+    case Found::kShift:
+      text << (static_cast<Found>(fault.what) == Found::kScale ? "scale[" : "shift[") << fault.at
+           << "] = " << fault.value << " gives no finite float32 in units of the output";
+      break;
     case Found::kSlope:
       text << "slope[" << fault.at << "] = " << fault.value << "; expected a finite number";
       break;

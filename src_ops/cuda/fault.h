@@ -12,7 +12,17 @@
 namespace mxq {
 namespace cuda {
 
-enum class Found : int { kNothing, kWeightScale, kMultiplier, kSlope, kNotFinite, kRangeOfSums, kRange };
+enum class Found : int {
+  kNothing,
+  kWeightScale,
+  kMultiplier,
+  kScale,
+  kShift,
+  kSlope,
+  kNotFinite,
+  kRangeOfSums,
+  kRange
+};
 
 struct Fault {
   int claimed;  // by the first thread that found something

@@ -25,6 +25,7 @@ std::vector<Implementation> cuda_implementations(const std::string& op) {
     t["mxq_dequantize"] = {{"cuda", cuda::dequantize}};
     t["mxq_requantize"] = {{"cuda", cuda::requantize}};
     t["mxq_lut"] = {{"cuda", cuda::lut}};
+    t["mxq_affine"] = {{"cuda", cuda::affine}};
     t["mxq_lrn"] = {{"cuda", cuda::lrn}};
     t["mxq_pooling"] = {{"cuda", cuda::pooling}};
     t["mxq_concat"] = {{"cuda", cuda::concat}};

@@ -23,6 +23,7 @@ MXQ_CUDA_FACTORY(quantize_v2);
 MXQ_CUDA_FACTORY(dequantize);
 MXQ_CUDA_FACTORY(requantize);
 MXQ_CUDA_FACTORY(lut);
+MXQ_CUDA_FACTORY(affine);
 MXQ_CUDA_FACTORY(lrn);
 MXQ_CUDA_FACTORY(quantize_fine);
 MXQ_CUDA_FACTORY(dequantize_fine);

@@ -107,7 +107,7 @@ def test_a_table_and_a_batchnorm_in_front_of_a_layer_write_11_bits():
     data, model = _model(net)
     parts = {n["name"]: n["attrs"].get("fine_steps") for n in _nodes(model, "mxq_quantize_v2")}
     assert parts["table_quantize"] == parts["norm_quantize"] == "8", parts
-    assert len(_nodes(model, "mxq_lut")) == 2
+    assert len(_nodes(model, "mxq_lut")) == len(_nodes(model, "mxq_affine")) == 1
 
 
 def test_raw_integers_stay_as_they_are():

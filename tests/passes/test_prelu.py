@@ -5,6 +5,8 @@ import numpy as np
 from parameterized import parameterized
 
 import mxq
+from mxq.network.graph import Graph
+from mxq.passes.annotate import annotate, units
 
 from ..networks import batch, bn, conv, fill, forward
 from .test_lower import sqnr
@@ -79,7 +81,7 @@ def test_rows_of_a_dense_layer_are_no_channels():
     net = fill(mx.sym.FullyConnected(prelu(x), num_hidden=4, flatten=False, name="last"), {"data": (3, 6, 7)})
     data = batch(net[3])
     model = mxq.quantize_model(net[0], net[1:3], data, calib_mode="minmax")
-    assert not [n for n in model.operators.nodes if n.get("act") == "prelu"]
+    assert not [n for n in model.operators.nodes if n.op == "mxq_fully_connected" and n.get("act") == "prelu"]
     assert sqnr(forward(net, data)[0], forward(model, data)[0]) > 30
 
 
@@ -97,3 +99,59 @@ def test_the_operator_refuses_slopes_that_are_not_finite():
             assert "slope[1] = nan; expected a finite number" in str(error) or "no implementation" in str(error)
         else:
             raise AssertionError(backend)
+
+
+def _behind_relu(x):
+    return prelu(bn(mx.sym.Activation(x, act_type="relu", name="again"), "bn"))
+
+
+STANDING = {
+    "pooling": lambda x: prelu(mx.sym.Pooling(x, kernel=(3, 3), pool_type="avg", name="pool")),
+    "concat": lambda x: prelu(mx.sym.Concat(x, conv(x, "side", 4), dim=1, name="join")),
+    "batchnorm_behind_relu": _behind_relu,
+    "sum_of_two_poolings": lambda x: prelu(
+        mx.sym.Pooling(x, kernel=(3, 3), pool_type="avg", name="a") + mx.sym.Pooling(x, kernel=(3, 3), name="b")
+    ),
+}
+
+
+def _standing(function, **options):
+    x = function(mx.sym.Activation(conv(mx.sym.var("data"), "first", 6), act_type="relu", name="relu"))
+    net = fill(conv(x, "last", 5), {"data": (4, 3, 13, 11)})
+    data = batch(net[3])
+    return net, data, mxq.quantize_model(net[0], net[1:3], data, calib_mode="minmax", **options)
+
+
+@parameterized.expand([(name, bits) for name in STANDING for bits in (8, 11)])
+def test_where_no_layer_takes_it_three_numbers_a_channel_and_no_table(name, bits):
+    net, data, model = _standing(STANDING[name], activation_bits=bits)
+    ops = [n.op for n in model.operators.nodes if not n.is_variable]
+    assert ops.count("mxq_affine") == 1 and "mxq_lut" not in ops, ops
+    assert not model.report.floats()
+    (expected,), (explicit,), (lowered,) = forward(net, data), forward(model.qdq, data), forward(model, data)
+    assert sqnr(expected, lowered) > (30 if bits == 8 else 36), sqnr(expected, lowered)
+    assert sqnr(explicit, lowered) > sqnr(expected, explicit) + 6 or sqnr(explicit, lowered) > 45
+
+
+def test_what_a_layer_computes_is_read_unrounded():
+    _, _, model = _standing(STANDING["batchnorm_behind_relu"])
+    (node,) = [n for n in model.operators.nodes if n.op == "mxq_affine"]
+    assert node.inputs[0].node.get("out_type") == "float32" and node.get("out_type") in ("int8", "uint8")
+
+
+def test_a_batchnorm_is_a_table_with_8_bits_and_no_rounding_with_11():
+    def function(x):
+        return mx.sym.relu(bn(x, "bn"), name="behind")
+
+    for bits, expected in ((8, "mxq_lut"), (11, "mxq_affine")):
+        net, data, model = _standing(function, activation_bits=bits)
+        ops = [n.op for n in model.operators.nodes if n.op in ("mxq_lut", "mxq_affine")]
+        assert ops == [expected], (bits, ops)
+        assert sqnr(forward(net, data)[0], forward(model, data)[0]) > (28 if bits == 8 else 38)
+
+
+def test_a_prelu_of_unknown_shapes_is_a_table():
+    x = prelu(mx.sym.Pooling(conv(mx.sym.var("data"), "first", 6), kernel=(3, 3), name="pool"))
+    net = fill(conv(x, "last", 5), {"data": (4, 3, 13, 11)})
+    graph = annotate(Graph.from_symbol(*net[:3]))
+    assert [u.spec.name for u in units(graph) if u.kind == "unary"] == ["unary"]
