@@ -31,6 +31,7 @@ from .passes.drop_noops import drop_noops
 from .passes.fold_batchnorm import fold_batchnorm
 from .passes.fold_pad import fold_pad
 from .passes.form_regions import form_regions
+from .passes.fuse_scalars import fuse_scalars
 from .passes.inference_heads import HEADS, inference_heads
 from .passes.insert_qdq import TensorRange, insert_qdq
 from .passes.join_clips import join_clips
@@ -191,7 +192,7 @@ def convert(
 ) -> QuantizedModel:
     """Carries a plan out; `graph` is the network it was made for, `rounded` remembers weights between calls."""
     qdq = _quantized(plan, table, options, moments, rounded)
-    lowered = run(qdq, [lower, join_floats], stage="int8")
+    lowered = run(qdq, [lower, join_floats, fuse_scalars], stage="int8")
     report = Report.of(graph, plan.annotated)
     if report.count("int8") == 0:
         _log.warning("nothing in this network became int8; its report says why for every node")

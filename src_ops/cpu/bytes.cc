@@ -134,6 +134,16 @@ MXQ_CLONES void quantize_loop(const float* __restrict src, uint8_t* __restrict d
   }
 }
 
+MXQ_CLONES void add_scalar(const float* src, float* dst, int64_t n, float s) {
+  for (int64_t i = 0; i < n; ++i) dst[i] = src[i] + s;
+}
+MXQ_CLONES void multiply_scalar(const float* src, float* dst, int64_t n, float s) {
+  for (int64_t i = 0; i < n; ++i) dst[i] = src[i] * s;
+}
+MXQ_CLONES void divide_scalar(const float* src, float* dst, int64_t n, float s) {
+  for (int64_t i = 0; i < n; ++i) dst[i] = src[i] / s;
+}
+
 MXQ_CLONES void dequantize_i8(const int8_t* __restrict src, float* __restrict dst, int64_t n, float scale,
                               int zero_point) {
   for (int64_t i = 0; i < n; ++i) dst[i] = static_cast<float>(src[i] - zero_point) * scale;
@@ -222,6 +232,22 @@ void map_bytes(const uint8_t* src, uint8_t* dst, int64_t n, const uint8_t* table
 void quantize_row(const float* src, uint8_t* dst, int64_t n, float inverse_scale, const QParams& to, DType dtype) {
   quantize_loop(src, dst, n, inverse_scale, static_cast<float>(to.zero_point), static_cast<float>(qmin(dtype)),
                 static_cast<float>(qmax(dtype)));
+}
+
+void apply_scalars(const Scalars& scalars, const float* src, float* dst, int64_t n) {
+  for (int i = 0; i < scalars.count; ++i, src = dst) {
+    const float s = scalars.number[i];
+    switch (scalars.op[i]) {
+      case '*':
+        multiply_scalar(src, dst, n, s);
+        break;
+      case '/':
+        divide_scalar(src, dst, n, s);
+        break;
+      default:
+        add_scalar(src, dst, n, scalars.op[i] == '-' ? -s : s);
+    }
+  }
 }
 
 void dequantize_row(const uint8_t* src, float* dst, int64_t n, const QParams& from, DType dtype) {

@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "../core/qmath.h"
+#include "../ops/scalars.h"
 
 namespace mxq {
 
@@ -14,6 +15,22 @@ void transpose_bytes(const uint8_t* src, ptrdiff_t src_stride, uint8_t* dst, ptr
 
 // dst[i] = table[src[i]]; src and dst may be the same.
 void map_bytes(const uint8_t* src, uint8_t* dst, int64_t n, const uint8_t* table);
+
+// dst[i] = scalars(src[i])
+void apply_scalars(const Scalars& scalars, const float* src, float* dst, int64_t n);
+
+// Calls body(values, i, m) for pieces of src[0..n): values are scalars(src[i..i + m)).
+template <class Body>
+void with_scalars(const Scalars& scalars, const float* src, int64_t n, Body body) {
+  if (scalars.count == 0) return body(src, int64_t{0}, n);
+  constexpr int64_t kPiece = 512;
+  float piece[kPiece];
+  for (int64_t i = 0; i < n; i += kPiece) {
+    const int64_t m = n - i < kPiece ? n - i : kPiece;
+    apply_scalars(scalars, src + i, piece, m);
+    body(static_cast<const float*>(piece), i, m);
+  }
+}
 
 // dst[i] = the low byte of clamp(rint(src[i] * inverse_scale + zero_point)); NaN becomes the smallest value.
 void quantize_row(const float* src, uint8_t* dst, int64_t n, float inverse_scale, const QParams& to, DType dtype);

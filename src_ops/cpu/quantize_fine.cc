@@ -81,7 +81,8 @@ class CpuQuantizeFine : public Kernel {
         axis_(op.axis),
         row_{reciprocal(op.qparams.scale), static_cast<float>(op.qparams.zero_point),
              static_cast<float>(qmin(op.out_type)), static_cast<float>(qmax(op.out_type)),
-             static_cast<float>(op.fine_steps)} {}
+             static_cast<float>(op.fine_steps)},
+        scalars_(op.scalars) {}
 
   void run(const std::vector<Tensor>& in, const std::vector<Tensor>& out, RunContext*) const override {
     const float* const src = in[0].as<float>();
@@ -98,14 +99,18 @@ class CpuQuantizeFine : public Kernel {
                        [&](int64_t offset, int64_t c, uint8_t* to, int64_t n) {
                          const int64_t batch = offset / (2 * channels * spatial), s = offset % spatial;
                          const float* from = src + (batch * channels + c % channels) * spatial + s;
-                         c < channels ? whole_row(from, to, n, row_) : rest_row(from, to, n, row_);
+                         with_scalars(scalars_, from, n, [&](const float* x, int64_t i, int64_t m) {
+                           c < channels ? whole_row(x, to + i, m, row_) : rest_row(x, to + i, m, row_);
+                         });
                        });
       return;
     }
     parallel_for(outer, block * 6, [&](int64_t begin, int64_t end) {
       if (block <= kMostCopied) return short_rows(src, dst, block, begin, end);
       for (int64_t i = begin; i < end; ++i) {
-        both_rows(src + i * block, dst + 2 * i * block, dst + (2 * i + 1) * block, block, row_);
+        uint8_t *const whole = dst + 2 * i * block, *const rest = whole + block;
+        with_scalars(scalars_, src + i * block, block,
+                     [&](const float* x, int64_t k, int64_t m) { both_rows(x, whole + k, rest + k, m, row_); });
       }
     });
   }
@@ -119,7 +124,8 @@ class CpuQuantizeFine : public Kernel {
     uint8_t whole[kTogether + kMostCopied], rest[kTogether + kMostCopied];
     for (int64_t rows; begin < end; begin += rows) {
       rows = std::min(end - begin, kTogether / block);
-      both_rows(src + begin * block, whole, rest, rows * block, row_);
+      with_scalars(scalars_, src + begin * block, rows * block,
+                   [&](const float* x, int64_t k, int64_t m) { both_rows(x, whole + k, rest + k, m, row_); });
       uint8_t* const to = dst + 2 * begin * block;
       if (block <= 8) {
         alternate<8>(whole, rest, rows, block, to);
@@ -136,6 +142,7 @@ class CpuQuantizeFine : public Kernel {
   bool channels_last_;
   int64_t axis_;
   FineRow row_;
+  Scalars scalars_;
 };
 
 }  // namespace

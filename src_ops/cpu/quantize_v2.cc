@@ -20,7 +20,9 @@ class CpuQuantizeV2 : public Kernel {
       if (!op_.calibrated) to = run_time_range(data, out);
       const float inverse = reciprocal(to.scale);
       for_rows(data, out[0], sizeof(float), [&](int64_t offset, uint8_t* row, int64_t n) {
-        quantize_row(data.as<float>() + offset, row, n, inverse, to, op_.out_type);
+        with_scalars(op_.scalars, data.as<float>() + offset, n, [&](const float* x, int64_t i, int64_t m) {
+          quantize_row(x, row + i, m, inverse, to, op_.out_type);
+        });
       });
       return;
     }

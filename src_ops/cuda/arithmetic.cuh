@@ -4,6 +4,7 @@
 
 #include "../ops/activation.h"
 #include "../ops/output_stage.h"
+#include "../ops/scalars.h"
 #include "device.h"
 
 namespace mxq {
@@ -14,6 +15,15 @@ __device__ inline int round_clamp(float t, int zero_point, int lo, int hi) {
   if (!(r > static_cast<float>(lo))) return lo;  // also NaN
   if (r > static_cast<float>(hi)) return hi;
   return static_cast<int>(r);
+}
+
+__device__ inline float apply_scalars(const Scalars& scalars, float x) {
+  for (int i = 0; i < scalars.count; ++i) {
+    const float s = scalars.number[i];
+    const char op = scalars.op[i];
+    x = op == '-' ? __fadd_rn(x, -s) : op == '+' ? __fadd_rn(x, s) : op == '*' ? __fmul_rn(x, s) : __fdiv_rn(x, s);
+  }
+  return x;
 }
 
 __device__ inline bool is_finite(float x) { return __fadd_rn(x, -x) == 0.0f; }

@@ -15,6 +15,7 @@ struct SplitParams {
   unsigned size, channels, inner;
   float inverse;
   int zero_point, fine_steps, low, high, channels_last;
+  Scalars scalars;
 };
 
 // Twin of split_fine() in core/qmath.h. The order of reads is that of the data.
@@ -22,7 +23,8 @@ __global__ void split_kernel(SplitParams p) {
   const unsigned at = flat_index();
   if (at >= p.size) return;
   const unsigned s = at % p.inner, c = at / p.inner % p.channels, n = at / p.inner / p.channels;
-  const float t = __fadd_rn(__fmul_rn(__ldg(p.data + at), p.inverse), static_cast<float>(p.zero_point));
+  const float t =
+      __fadd_rn(__fmul_rn(apply_scalars(p.scalars, __ldg(p.data + at)), p.inverse), static_cast<float>(p.zero_point));
   const float down = floorf(t);
   const int whole = !(down > static_cast<float>(p.low)) ? p.low
                     : down > static_cast<float>(p.high) ? p.high
@@ -68,6 +70,7 @@ class Split : public Kernel {
     p_.zero_point = op.qparams.zero_point, p_.fine_steps = op.fine_steps;
     p_.low = qmin(op.out_type), p_.high = qmax(op.out_type);
     p_.channels_last = op.channels_last;
+    p_.scalars = op.scalars;
   }
 
   void run(const std::vector<Tensor>& in, const std::vector<Tensor>& out, RunContext* context) const override {

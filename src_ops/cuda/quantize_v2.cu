@@ -16,6 +16,7 @@ struct FromFloat {
   Target to;
   float inverse;
   const Range* range;  // instead of the above, where it is found at run time
+  Scalars scalars;
 
   struct Block {
     Target to;
@@ -27,7 +28,8 @@ struct FromFloat {
     return block;
   }
   __device__ uint8_t value(const Block& block, unsigned at) const {
-    return static_cast<uint8_t>(quantized(block.to, __fmul_rn(__ldg(data + at), block.inverse)));
+    return static_cast<uint8_t>(
+        quantized(block.to, __fmul_rn(apply_scalars(scalars, __ldg(data + at)), block.inverse)));
   }
   __device__ void store(const Block&, unsigned at, uint8_t q) const { out[at] = q; }
 };
@@ -96,7 +98,8 @@ class QuantizeV2 : public Kernel {
                 out[0].as<uint8_t>(),
                 target_of(op_.out_type, op_.qparams.zero_point),
                 reciprocal(op_.qparams.scale),
-                nullptr};
+                nullptr,
+                op_.scalars};
     if (!op_.calibrated) {
       Range* range = static_cast<Range*>(context->workspace(sizeof(Range)));
       const unsigned size = static_cast<unsigned>(cuda::size_of(planes_));

@@ -12,10 +12,12 @@ QuantizeV2Op::QuantizeV2Op(const Attrs& attrs)
       in_scale(attrs.get_scale("in_scale", 1.0f)),
       in_zero_point(static_cast<int>(attrs.get_int("in_zero_point", 0))),
       fine_steps(get_fine_steps(attrs)),
-      axis(attrs.get_int("axis", 1)) {
+      axis(attrs.get_int("axis", 1)),
+      scalars(get_scalars(attrs)) {
   if (in_zero_point < qmin(DType::kInt8) || in_zero_point > qmax(DType::kUint8)) {
     attrs.fail("in_zero_point", "a value of the input's type is accepted");
   }
+  if (scalars.count && !calibrated) attrs.fail("scalars", "needs min_calib_range and max_calib_range");
   if (fine_steps > 1 && !calibrated) attrs.fail("fine_steps", "needs min_calib_range and max_calib_range");
   if (axis != 1 && (axis != -1 || channels_last)) {
     attrs.fail("axis", channels_last ? "must be 1 where layout is channels_last" : "must be 1 or -1");
@@ -33,6 +35,8 @@ void QuantizeV2Op::infer_types(std::vector<DType>* in, std::vector<DType>* out) 
             "data is " << name_of(data) << "; accepted are float32, int8 and uint8");
   MXQ_CHECK(fine_steps == 1 || data == DType::kFloat32,
             "attribute fine_steps=" << fine_steps << ": data must be float32, and is " << name_of(data));
+  MXQ_CHECK(scalars.count == 0 || data == DType::kFloat32,
+            "attribute scalars: data must be float32, and is " << name_of(data));
   if (data != DType::kFloat32) {
     MXQ_CHECK(in_zero_point >= qmin(data) && in_zero_point <= qmax(data),
               "attribute in_zero_point=" << in_zero_point << ": must be a value of " << name_of(data)

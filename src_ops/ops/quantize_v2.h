@@ -2,6 +2,7 @@
 
 #include "../core/op.h"
 #include "../core/qmath.h"
+#include "scalars.h"
 
 namespace mxq {
 
@@ -13,6 +14,7 @@ namespace mxq {
 // layout=channels_last turns (N, C, spatial...) into (N, spatial..., C).
 // fine_steps above 1 (calibrated float32 data): the output has twice the channels, first whole steps rounded down, then
 // the rests in 1 / fine_steps of a step; see split_fine(). `axis` is the channel axis of data, 1 or the last.
+// scalars (calibrated float32 data): what is done to data first; see scalars.h.
 class QuantizeV2Op : public Op {
  public:
   explicit QuantizeV2Op(const Attrs& attrs);
@@ -30,6 +32,7 @@ class QuantizeV2Op : public Op {
   int in_zero_point;
   int fine_steps;
   int64_t axis;
+  Scalars scalars;
 };
 
 // The range that an uncalibrated 8-bit tensor covers: the two ends in real numbers.

@@ -54,8 +54,9 @@ class RefQuantizeV2 : public Kernel {
     for (size_t i = axis + 1; i < shape.size(); ++i) inner *= shape[i];
     for (int64_t i = 0; i < data.size(); ++i) {
       const int64_t n = i / (channels * inner), c = i / inner % channels, s = i % inner;
-      const FineParts parts = split_fine(data.as<float>()[i], reciprocal(op_.qparams.scale), op_.qparams.zero_point,
-                                         op_.fine_steps, qmin(op_.out_type), qmax(op_.out_type));
+      const FineParts parts =
+          split_fine(op_.scalars(data.as<float>()[i]), reciprocal(op_.qparams.scale), op_.qparams.zero_point,
+                     op_.fine_steps, qmin(op_.out_type), qmax(op_.out_type));
       for (int part = 0; part < 2; ++part) {
         const int64_t to = part * channels + c;
         const int64_t at =
@@ -68,7 +69,7 @@ class RefQuantizeV2 : public Kernel {
   int value(const Tensor& data, int64_t i, const QParams& to) const {
     const int lo = qmin(op_.out_type), hi = qmax(op_.out_type);
     if (data.dtype() == DType::kFloat32) {
-      return round_clamp(data.as<float>()[i] * reciprocal(to.scale), to.zero_point, lo, hi);
+      return round_clamp(op_.scalars(data.as<float>()[i]) * reciprocal(to.scale), to.zero_point, lo, hi);
     }
     const int q = data.dtype() == DType::kInt8 ? data.as<int8_t>()[i] : data.as<uint8_t>()[i];
     const bool same = data.dtype() == op_.out_type && op_.in_scale == to.scale && op_.in_zero_point == to.zero_point;

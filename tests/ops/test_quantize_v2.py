@@ -12,6 +12,8 @@ from ..reference.quantize_v2 import quantize_v2
 from .calling import call, channels_last, check_all, error_of, integers, nd, shapes
 
 FLOATS = st.floats(-300, 300, width=32)
+#: What is done to data first.
+SCALARS = [{}, {}, {"scalars": "-127.5 *0.0078125"}, {"scalars": "/3.7 +0.1"}, {"scalars": "*1e-3 -2 /0.3 +1e2"}]
 generated = settings(max_examples=500, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
 
 
@@ -25,6 +27,8 @@ def cases(draw):
     if calibrated:
         lo, hi = sorted([draw(FLOATS), draw(FLOATS)])
         attrs.update(min_calib_range=lo, max_calib_range=hi)
+    if dtype == "float32" and calibrated:
+        attrs.update(draw(st.sampled_from(SCALARS)))
     if dtype != "float32":
         if not calibrated:
             attrs["out_type"] = dtype
@@ -50,6 +54,7 @@ def fine_cases(draw):
     attrs = {"out_type": draw(st.sampled_from(["int8", "uint8"])), "min_calib_range": lo, "max_calib_range": hi}
     attrs["fine_steps"] = draw(st.sampled_from([2, 8, 8, 64]))
     attrs.update(draw(st.sampled_from([{}, {"layout": "channels_last"}, {"axis": -1}, {"axis": 1, "layout": "keep"}])))
+    attrs.update(draw(st.sampled_from(SCALARS)))
     return attrs, draw(shapes()), draw(st.integers(0, 2**31)), draw(st.sampled_from([1e-3, 1.0, 100.0, 1e6]))
 
 
@@ -59,6 +64,21 @@ def test_generated_in_two_parts(case):
     attrs, shape, seed, spread = case
     data = (np.random.RandomState(seed).randn(*shape) * spread).astype(np.float32)
     check_all("mxq_quantize_v2", [data], attrs, quantize_v2(data, attrs))
+
+
+@parameterized.expand(
+    [
+        ("word", dict(scalars="-1 2"), np.float32, "each behind one of - + * /"),
+        ("many", dict(scalars="-1 -1 -1 -1 -1"), np.float32, "up to 4"),
+        ("infinite", dict(scalars="*1e40"), np.float32, "finite"),
+        ("integers", dict(scalars="-1"), np.uint8, "data must be float32, and is uint8"),
+    ]
+)
+def test_scalars_need(_, attrs, dtype, words):
+    ranges = dict(min_calib_range=-1.0, max_calib_range=1.0)
+    assert words in error_of(lambda: mx.nd.mxq_quantize_v2(nd(np.zeros((2, 2), dtype)), **attrs, **ranges))
+    without = error_of(lambda: mx.nd.mxq_quantize_v2(nd(np.zeros((2, 2), np.float32)), scalars="-1"))
+    assert "needs min_calib_range" in without
 
 
 def test_two_parts_are_finer_than_one():

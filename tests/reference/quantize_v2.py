@@ -10,6 +10,9 @@ from mxq.arithmetic.qmath import QParams, dequantize, multiplier, quantize, quan
 def quantize_v2(data: np.ndarray, attrs: Dict[str, Any]) -> List[np.ndarray]:
     """The outputs of mxq_quantize_v2 for the operator's attributes as Python values."""
     out_type = attrs.get("out_type", "int8")
+    for word in attrs.get("scalars", "").split():
+        number = np.float32(float(word[1:]))
+        data = {"-": data - number, "+": data + number, "*": data * number, "/": data / number}[word[0]]
     scale, zero = np.float32(attrs.get("in_scale", 1.0)), attrs.get("in_zero_point", 0)
     extra = []
     if attrs.get("fine_steps", 1) > 1:
