@@ -89,6 +89,9 @@ MXQ_CLONES void interleave3(const uint8_t* src, ptrdiff_t stride, uint8_t* dst, 
 MXQ_CLONES void interleave4(const uint8_t* src, ptrdiff_t stride, uint8_t* dst, int64_t n) {
   interleave<4>(src, stride, dst, n);
 }
+MXQ_CLONES void interleave6(const uint8_t* src, ptrdiff_t stride, uint8_t* dst, int64_t n) {
+  interleave<6>(src, stride, dst, n);
+}
 MXQ_CLONES void deinterleave2(const uint8_t* src, uint8_t* dst, ptrdiff_t stride, int64_t n) {
   deinterleave<2>(src, dst, stride, n);
 }
@@ -97,6 +100,14 @@ MXQ_CLONES void deinterleave3(const uint8_t* src, uint8_t* dst, ptrdiff_t stride
 }
 MXQ_CLONES void deinterleave4(const uint8_t* src, uint8_t* dst, ptrdiff_t stride, int64_t n) {
   deinterleave<4>(src, dst, stride, n);
+}
+
+template <int64_t kBytes>
+void copy_short_runs(const uint8_t* src, ptrdiff_t src_stride, uint8_t* dst, int64_t rows, int64_t n) {
+  const int64_t step = std::min<int64_t>(n, src_stride), most = (kBytes - n + step - 1) / step;
+  const int64_t loose = std::max<int64_t>(0, rows - most);
+  for (int64_t r = 0; r < loose; ++r, src += src_stride, dst += n) std::memcpy(dst, src, kBytes);
+  for (int64_t r = loose; r < rows; ++r, src += src_stride, dst += n) std::memcpy(dst, src, n);
 }
 
 void map_bytes_plain(const uint8_t* src, uint8_t* dst, int64_t n, const uint8_t* table) {
@@ -201,6 +212,7 @@ void transpose_bytes(const uint8_t* src, ptrdiff_t src_stride, uint8_t* dst, ptr
     if (rows == 2) return interleave2(src, src_stride, dst, cols);
     if (rows == 3) return interleave3(src, src_stride, dst, cols);
     if (rows == 4) return interleave4(src, src_stride, dst, cols);
+    if (rows == 6) return interleave6(src, src_stride, dst, cols);  // three colours in two parts
   }
   if (cols == src_stride) {
     if (cols == 2) return deinterleave2(src, dst, dst_stride, rows);
@@ -222,6 +234,16 @@ void transpose_bytes(const uint8_t* src, ptrdiff_t src_stride, uint8_t* dst, ptr
       }
     }
   }
+}
+
+void copy_runs(const uint8_t* src, ptrdiff_t src_stride, uint8_t* dst, int64_t rows, int64_t n) {
+  if (src_stride > 0 && n > 0 && n <= 64) {
+    if (n <= 8) return copy_short_runs<8>(src, src_stride, dst, rows, n);
+    if (n <= 16) return copy_short_runs<16>(src, src_stride, dst, rows, n);
+    if (n <= 32) return copy_short_runs<32>(src, src_stride, dst, rows, n);
+    return copy_short_runs<64>(src, src_stride, dst, rows, n);
+  }
+  for (int64_t r = 0; r < rows; ++r) std::memcpy(dst + r * n, src + r * src_stride, n);
 }
 
 void map_bytes(const uint8_t* src, uint8_t* dst, int64_t n, const uint8_t* table) {

@@ -13,6 +13,10 @@ namespace mxq {
 void transpose_bytes(const uint8_t* src, ptrdiff_t src_stride, uint8_t* dst, ptrdiff_t dst_stride, int64_t rows,
                      int64_t cols);
 
+// `rows` runs of n bytes, which follow each other in dst and are src_stride apart. Short ones are copied in pieces of
+// one size: what that writes too much is overwritten by the next run, what it reads too much belongs to src.
+void copy_runs(const uint8_t* src, ptrdiff_t src_stride, uint8_t* dst, int64_t rows, int64_t n);
+
 // dst[i] = table[src[i]]; src and dst may be the same.
 void map_bytes(const uint8_t* src, uint8_t* dst, int64_t n, const uint8_t* table);
 

@@ -1,11 +1,18 @@
 // mxq_quantize_v2 with fine_steps above 1.
+#include "../ops/quantize_v2.h"
+
+// GCC 12 takes the deliberately undefined registers of its own header for a mistake.
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#include <immintrin.h>
+
 #include <algorithm>
 #include <cstring>
 
 #include "../ops/layout.h"
-#include "../ops/quantize_v2.h"
 #include "channels.h"
 #include "clones.h"
+#include "isa.h"
 
 namespace mxq {
 namespace {
@@ -45,8 +52,8 @@ MXQ_CLONES void rest_row(const float* src, uint8_t* dst, int64_t n, FineRow row)
 }
 
 // Both parts of each value, which share the first steps.
-MXQ_CLONES void both_rows(const float* __restrict src, uint8_t* __restrict whole, uint8_t* __restrict rest, int64_t n,
-                          FineRow row) {
+MXQ_CLONES void both_rows_plain(const float* __restrict src, uint8_t* __restrict whole, uint8_t* __restrict rest,
+                                int64_t n, FineRow row) {
   for (int64_t i = 0; i < n; ++i) {
     const float t = src[i] * row.inverse + row.zero_point;
     const float down = whole_steps(t, row);
@@ -59,11 +66,34 @@ MXQ_CLONES void both_rows(const float* __restrict src, uint8_t* __restrict whole
   }
 }
 
-// dst = a[0..n), b[0..n), a[n..2n), ... for `rows` pieces of each. Up to kBytes are copied at a time, from `a` and `b`
-// too; what is written too much is overwritten by what follows.
+// The same: max and min return their second operand where one is NaN.
+__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl"))) void both_rows_avx512(const float* src, uint8_t* whole,
+                                                                                    uint8_t* rest, int64_t n,
+                                                                                    FineRow row) {
+  const __m512 inverse = _mm512_set1_ps(row.inverse), zero_point = _mm512_set1_ps(row.zero_point);
+  const __m512 low = _mm512_set1_ps(row.low), high = _mm512_set1_ps(row.high), steps = _mm512_set1_ps(row.steps);
+  for (int64_t i = 0; i < n; i += 16) {
+    const __mmask16 live = n - i >= 16 ? 0xFFFF : static_cast<__mmask16>((1u << (n - i)) - 1);
+    const __m512 t = _mm512_add_ps(_mm512_mul_ps(_mm512_maskz_loadu_ps(live, src + i), inverse), zero_point);
+    const __m512 down = _mm512_roundscale_ps(_mm512_min_ps(_mm512_max_ps(t, low), high), _MM_FROUND_TO_NEG_INF);
+    __m512 v = _mm512_mul_ps(_mm512_sub_ps(t, down), steps);
+    v = _mm512_min_ps(_mm512_max_ps(v, _mm512_setzero_ps()), steps);
+    v = _mm512_add_ps(_mm512_roundscale_ps(v, _MM_FROUND_TO_NEAREST_INT), zero_point);
+    _mm512_mask_cvtepi32_storeu_epi8(whole + i, live, _mm512_cvtps_epi32(down));
+    _mm512_mask_cvtepi32_storeu_epi8(rest + i, live, _mm512_cvtps_epi32(_mm512_min_ps(v, high)));
+  }
+}
+
+void both_rows(const float* src, uint8_t* whole, uint8_t* rest, int64_t n, const FineRow& row) {
+  static const bool wide = cpu_isa() == Isa::kAvx512;
+  (wide ? both_rows_avx512 : both_rows_plain)(src, whole, rest, n, row);
+}
+
+// dst = a[0..n), b[0..n), a[n..2n), ... for `rows` pieces of each. kBytes are copied at a time, where they are no fewer
+// than n, from `a` and `b` too; what is written too much is overwritten by what follows.
 template <int64_t kBytes>
 void alternate(const uint8_t* a, const uint8_t* b, int64_t rows, int64_t n, uint8_t* dst) {
-  const int64_t loose = std::max<int64_t>(0, rows - (kBytes - n + 2 * n - 1) / (2 * n));
+  const int64_t loose = kBytes < n ? 0 : std::max<int64_t>(0, rows - (kBytes - n + 2 * n - 1) / (2 * n));
   for (int64_t r = 0; r < loose; ++r, a += n, b += n, dst += 2 * n) {
     std::memcpy(dst, a, kBytes);
     std::memcpy(dst + n, b, kBytes);
@@ -106,7 +136,7 @@ class CpuQuantizeFine : public Kernel {
       return;
     }
     parallel_for(outer, block * 6, [&](int64_t begin, int64_t end) {
-      if (block <= kMostCopied) return short_rows(src, dst, block, begin, end);
+      if (block < kTogether && block % 32 != 0) return short_rows(src, dst, block, begin, end);
       for (int64_t i = begin; i < end; ++i) {
         uint8_t *const whole = dst + 2 * i * block, *const rest = whole + block;
         with_scalars(scalars_, src + i * block, block,
@@ -116,11 +146,10 @@ class CpuQuantizeFine : public Kernel {
   }
 
  private:
-  static constexpr int64_t kMostCopied = 64;
+  static constexpr int64_t kTogether = 2048, kMostCopied = 64;
 
   // Rows [begin, end) of few values: many at once, and then to their places.
   void short_rows(const float* src, uint8_t* dst, int64_t block, int64_t begin, int64_t end) const {
-    constexpr int64_t kTogether = 2048;
     uint8_t whole[kTogether + kMostCopied], rest[kTogether + kMostCopied];
     for (int64_t rows; begin < end; begin += rows) {
       rows = std::min(end - begin, kTogether / block);
@@ -133,8 +162,10 @@ class CpuQuantizeFine : public Kernel {
         alternate<16>(whole, rest, rows, block, to);
       } else if (block <= 32) {
         alternate<32>(whole, rest, rows, block, to);
-      } else {
+      } else if (block <= kMostCopied) {
         alternate<kMostCopied>(whole, rest, rows, block, to);
+      } else {
+        alternate<0>(whole, rest, rows, block, to);
       }
     }
   }

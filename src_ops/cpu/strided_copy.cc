@@ -48,6 +48,12 @@ class CpuStridedCopy : public Kernel {
       });
       return;
     }
+    if (inner_ == Inner::kRun && outer_.size.size() == 1 && outer_.dst_stride[0] == rows_) {
+      parallel_for(count_, 2 * rows_, [&](int64_t begin, int64_t end) {
+        copy_runs(src + begin * outer_.src_stride[0], outer_.src_stride[0], dst + begin * rows_, end - begin, rows_);
+      });
+      return;
+    }
     parallel_for(count_, 2 * rows_ * cols_, [&](int64_t begin, int64_t end) {
       const size_t axes = outer_.size.size();
       std::vector<int64_t> at(axes);
