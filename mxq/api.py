@@ -15,6 +15,7 @@ from .network.files import load_params, load_symbol, prefix_of
 from .network.fused import unfuse
 from .network.graph import Graph
 from .network.params import split_params
+from .network.seal import check_pair
 from .options import Options, refuse_unknown
 
 
@@ -166,4 +167,7 @@ def read_network(sym, params) -> Graph:
     check_symbol(symbol)
     symbol = unfuse(symbol)
     arrays = load_params(os.fspath(params)) if isinstance(params, (str, os.PathLike)) else params
-    return Graph.from_symbol(symbol, *split_params(arrays, symbol))
+    args, aux = split_params(arrays, symbol)
+    if symbol is not sym and arrays is not params:
+        check_pair(symbol.tojson(), {**args, **aux}, os.fspath(sym), os.fspath(params))
+    return Graph.from_symbol(symbol, args, aux)

@@ -11,6 +11,7 @@ from typing import Dict, Iterator, Mapping, Tuple
 from ..errors import ConfigError, GraphError, OutOfMemoryError, nearest
 from .atomic import write_together
 from .params_format import examine, write_params
+from .seal import sealed
 
 _log = logging.getLogger(__name__)
 
@@ -116,8 +117,9 @@ def _with_ending(path: str, pattern: str) -> str:
 def save_model(prefix: str, sym, arg_params: Mapping, aux_params: Mapping = None, *, epoch: int = 0) -> Tuple[str, str]:
     """Writes ``PREFIX-symbol.json`` and ``PREFIX-0000.params`` as ``mx.model.save_checkpoint`` names them.
 
-    Both files are written beside their places, flushed to disk and then moved: killed at any moment, or on a full disk,
-    a save leaves the old files or the new ones, never a part of one.
+    Both files are written beside their places, flushed to disk and then moved: killed at any moment, or on a full disk, a
+    save leaves the old files or the new ones, never a part of one. Killed between the two moves it leaves one of each:
+    the symbol has digests of its int8 parameters, and such a pair is refused when it runs, by MXNet alone too.
 
     Args:
         prefix: path without the ending; the folder must exist.
@@ -144,7 +146,8 @@ def save_model(prefix: str, sym, arg_params: Mapping, aux_params: Mapping = None
     symbol_path, params_path = f"{prefix}-symbol.json", f"{prefix}-{epoch:04d}.params"
     files = [(params_path, lambda path: write_params(path, arrays))]
     if sym is not None:
-        files.append((symbol_path, lambda path: write_symbol(path, sym)))
+        text = sealed(sym.tojson(), {**arg_params, **(aux_params or {})})
+        files.append((symbol_path, lambda path: _write_text(path, text)))
     write_together(files)
     _log.info("saved %s and %s", symbol_path, params_path)
     return symbol_path, params_path
@@ -152,8 +155,12 @@ def save_model(prefix: str, sym, arg_params: Mapping, aux_params: Mapping = None
 
 def write_symbol(path: str, sym) -> None:
     """Writes the file of ``Symbol.save``, which does not say where the disk is full: this raises OSError."""
+    _write_text(path, sym.tojson())
+
+
+def _write_text(path: str, text: str) -> None:
     with open(path, "w", encoding="utf-8") as file:
-        file.write(sym.tojson())
+        file.write(text)
 
 
 def _read(path: str, what: str, limit: int = -1) -> bytes:

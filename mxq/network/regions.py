@@ -22,7 +22,7 @@ _ESCAPES = (("%", "%25"), ("\t", "%09"), ("\n", "%0A"))
 #: Packed parameters begin at multiples of so many bytes.
 ALIGN = 64
 #: Bytes of the digest behind them (BLAKE2b).
-_DIGEST = 16
+DIGEST_BYTES = 16
 #: Types that a packed parameter can have.
 PACKED_DTYPES = ("int8", "uint8", "int32", "float32")
 
@@ -79,7 +79,7 @@ def pack(params: Mapping[str, np.ndarray]) -> Tuple[np.ndarray, List[PackedParam
         packed.append(PackedParam(name, array.dtype.name, tuple(array.shape), -(-end // ALIGN) * ALIGN))
         end = packed[-1].offset + packed[-1].size
     end = -(-end // ALIGN) * ALIGN
-    vector = np.zeros(end + _DIGEST, np.int8)
+    vector = np.zeros(end + DIGEST_BYTES, np.int8)
     for param in packed:
         param.of(vector)[:] = params[param.name]
     seal(vector)
@@ -88,14 +88,14 @@ def pack(params: Mapping[str, np.ndarray]) -> Tuple[np.ndarray, List[PackedParam
 
 def seal(vector: np.ndarray) -> str:
     """Writes the digest of packed parameters behind them; returns it as `digest_of` does."""
-    digest = hashlib.blake2b(vector[:-_DIGEST].tobytes(), digest_size=_DIGEST).digest()
-    vector[-_DIGEST:] = np.frombuffer(digest, np.int8)
+    digest = hashlib.blake2b(vector[:-DIGEST_BYTES].tobytes(), digest_size=DIGEST_BYTES).digest()
+    vector[-DIGEST_BYTES:] = np.frombuffer(digest, np.int8)
     return digest.hex()
 
 
 def digest_of(vector: np.ndarray) -> str:
     """The digest that packed parameters carry, in hexadecimal digits."""
-    return vector[-_DIGEST:].tobytes().hex()
+    return vector[-DIGEST_BYTES:].tobytes().hex()
 
 
 def encode(

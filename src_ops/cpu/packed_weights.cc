@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "../core/cache.h"
+#include "../core/check.h"
 #include "parallel.h"
 
 namespace mxq {
@@ -84,6 +85,21 @@ LruCache<PackedKey, Packed, PackedHash>& cache() {
   return *c;
 }
 
+void check_digest(const LayerParams& params) {
+  if (!params.digest) return;
+  std::string all;
+  for (const Tensor* t : {params.weight, params.weight_scale, params.bias, params.slope}) {
+    if (t) all.append(t->as<const char>(), t->size() * size_of(t->dtype()));
+  }
+  const Digest found = digest_of(all.data(), all.size());
+  MXQ_CHECK(found == *params.digest,
+            "the parameters are not those that this network was made with: their bytes give digest "
+                << to_hex(found) << ", the symbol has " << to_hex(*params.digest)
+                << ". The symbol file (NAME-symbol.json) and the parameter file (NAME-0000.params) come from different "
+                   "saves, or the parameters were never loaded or have been changed: load two files that were saved "
+                   "together");
+}
+
 // What ctx->slot holds: the last call of this node of this executor.
 struct Last {
   std::string format;
@@ -103,6 +119,7 @@ std::string packed_format(const OutputStage& stage, const std::string& layout) {
   text += stage.act == Act::kPrelu ? 'p' : stage.act == Act::kLeaky ? 'l' : '-';
   if (stage.act == Act::kLeaky) text.append(reinterpret_cast<const char*>(&stage.act_alpha), sizeof(float));
   text.append(layout.c_str(), layout.size() + 1);  // with a terminating zero, so that nothing runs together
+  if (stage.has_digest) text.append(reinterpret_cast<const char*>(stage.digest.data()), stage.digest.size());
   return text + stage.content_id;
 }
 
@@ -123,6 +140,7 @@ PackedPtr find_packed(const std::string& format, const LayerParams& params, RunC
     return last->packed;
   }
   PackedPtr packed = cache().get(PackedKey{format, params.weight->shape(), content}, [&] {
+    check_digest(params);
     std::shared_ptr<Packed> made = make();
     const size_t bytes = made->bytes;
     return std::make_pair(PackedPtr(std::move(made)), bytes);

@@ -83,8 +83,8 @@ void RegionParams::check_digest(const Tensor& packed) const {
   MXQ_CHECK(carried == digest_,
             "the parameters are not those that this network was made with: they have digest "
                 << to_hex(carried) << ", the symbol has " << to_hex(digest_)
-                << ". Symbol and parameters come from different saves, or the parameters were never loaded: load "
-                   "two files that were saved together");
+                << ". The symbol file (NAME-symbol.json) and the parameter file (NAME-0000.params) come from different "
+                   "saves, or the parameters were never loaded: load two files that were saved together");
   verified().get(Array{packed.data, packed.version, digest_}, [&] {
     const Digest found = digest_of(packed.data, at);
     MXQ_CHECK(found == digest_, "the parameters have changed since the network was made: their bytes give digest "

@@ -53,6 +53,10 @@ OutputStage parse_output_stage(const Attrs& attrs) {
   stage.out_type = attrs.get_dtype("out_type", "int8", {"int8", "uint8", "int32", "float32"});
   stage.no_bias = attrs.get_bool("no_bias", false);
   stage.content_id = attrs.get_string("content_id", "");
+  stage.has_digest = attrs.has("digest");
+  if (stage.has_digest && !from_hex(attrs.get_string("digest", ""), &stage.digest)) {
+    attrs.fail("digest", "32 hexadecimal digits are accepted");
+  }
   stage.in_zero_point = static_cast<int>(attrs.get_int("in_zero_point", 0));
   stage.act = parse_act(attrs);
   stage.sum = parse_sum(attrs);
@@ -126,7 +130,8 @@ void infer_stage_shapes(const OutputStage& stage, int64_t channels, const Shape&
 
 LayerParams layer_params(const OutputStage& stage, const std::vector<Tensor>& in) {
   auto at = [&in](int index) { return index < 0 ? nullptr : &in[index]; };
-  return {&in[1], &in[2], at(stage.bias_index()), at(stage.slope_index())};
+  const Digest* digest = stage.has_digest ? &stage.digest : nullptr;
+  return {&in[1], &in[2], at(stage.bias_index()), at(stage.slope_index()), digest};
 }
 
 ChannelTerms derive_channel_terms(const OutputStage& stage, const LayerParams& params) {

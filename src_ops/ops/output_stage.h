@@ -27,6 +27,7 @@
 
 #include "../core/attrs.h"
 #include "../core/op.h"
+#include "../core/digest.h"
 #include "../core/qmath.h"
 
 namespace mxq {
@@ -48,6 +49,8 @@ struct OutputStage {
   int sum_zero_point = 0;
   bool no_bias = false;
   std::string content_id;
+  bool has_digest = false;
+  Digest digest{};  // of the bytes of all parameters, one after the other
 
   int num_inputs() const { return num_params() + (sum == Sum::kNone ? 0 : 1); }
   int bias_index() const { return no_bias ? -1 : 3; }
@@ -60,12 +63,13 @@ struct OutputStage {
   int num_params() const { return 3 + (no_bias ? 0 : 1) + (act == Act::kPrelu ? 1 : 0); }  // with the data before them
 };
 
-// The parameters of one call. `bias` and `slope` are null where the stage has none.
+// The parameters of one call. `bias` and `slope` are null where the stage has none, `digest` where it does not say.
 struct LayerParams {
   const Tensor* weight;
   const Tensor* weight_scale;
   const Tensor* bias;
   const Tensor* slope;
+  const Digest* digest;
 };
 LayerParams layer_params(const OutputStage& stage, const std::vector<Tensor>& in);
 
