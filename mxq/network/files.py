@@ -117,9 +117,9 @@ def _with_ending(path: str, pattern: str) -> str:
 def save_model(prefix: str, sym, arg_params: Mapping, aux_params: Mapping = None, *, epoch: int = 0) -> Tuple[str, str]:
     """Writes ``PREFIX-symbol.json`` and ``PREFIX-0000.params`` as ``mx.model.save_checkpoint`` names them.
 
-    Both files are written beside their places, flushed to disk and then moved: killed at any moment, or on a full disk, a
-    save leaves the old files or the new ones, never a part of one. Killed between the two moves it leaves one of each:
-    the symbol has digests of its int8 parameters, and such a pair is refused when it runs, by MXNet alone too.
+    Both files are written beside their places, flushed to disk and then moved: killed at any moment, or on a full
+    disk, a save leaves the old files or the new ones, never a part of one. Killed between the two moves it leaves one
+    of each: the symbol has digests of its int8 parameters, and such a pair is refused when it runs, by MXNet alone too.
 
     Args:
         prefix: path without the ending; the folder must exist.
