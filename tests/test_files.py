@@ -1,12 +1,10 @@
 import json
 import os
 import random
-import signal
 import struct
 import subprocess
 import sys
 import tempfile
-import time
 
 import mxnet as mx
 import numpy as np
@@ -71,7 +69,7 @@ def test_missing_folder():
     assert "/no/such/folder" in message and "create" in message
 
 
-# -- a save that fails or is killed ----------------------------------------------------------------------------------
+# -- a save that fails -----------------------------------------------------------------------------------------------
 
 
 def test_a_failing_write_leaves_the_old_file_and_nothing_else():
@@ -91,40 +89,6 @@ def test_a_failing_write_leaves_the_old_file_and_nothing_else():
         with open(path, "rb") as file:
             assert file.read() == b"old"
         assert os.listdir(where) == ["file"]
-
-
-_SAVER = """
-import sys
-import mxnet as mx
-from mxq.network.files import save_model
-sym = mx.sym.FullyConnected(mx.sym.var("data"), num_hidden=2000, name="fc")
-print("ready", flush=True)
-for i in range(1000):
-    params = {"fc_weight": mx.nd.full((2000, 1000), i), "fc_bias": mx.nd.full((2000,), i)}
-    save_model(sys.argv[1], sym, params)
-    print("saved", flush=True)
-"""
-
-
-@parameterized.expand([(1,), (2,), (3,)])
-def test_a_killed_save_leaves_a_whole_file(seed):
-    rng = random.Random(seed)
-    with folder() as where:
-        prefix = os.path.join(where, "net")
-        process = subprocess.Popen(
-            [sys.executable, "-c", _SAVER, prefix], stdout=subprocess.PIPE, cwd=realdata.REPO, text=True
-        )
-        try:
-            assert process.stdout.readline() == "ready\n"
-            assert process.stdout.readline() == "saved\n"  # at least one save is whole
-            time.sleep(rng.uniform(0, 0.1))
-        finally:
-            process.send_signal(signal.SIGKILL)
-            process.communicate()
-        assert load_symbol(f"{prefix}-symbol.json").list_outputs() == ["fc_output"]
-        params = load_params(f"{prefix}-0000.params")
-        weight, bias = params["arg:fc_weight"].asnumpy(), params["arg:fc_bias"].asnumpy()
-        assert weight.shape == (2000, 1000) and (weight == bias[0]).all()
 
 
 # -- files that do not load ------------------------------------------------------------------------------------------

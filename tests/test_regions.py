@@ -8,7 +8,7 @@ from parameterized import parameterized
 import mxq
 from mxq.errors import GraphError
 from mxq.network.graph import Graph, Node
-from mxq.network.regions import REGION, decode, encode, expand_regions
+from mxq.network.regions import REGION, decode, encode, expand_regions, pack
 from mxq.network.verify import verify
 
 from .networks import NETWORKS, batch, forward
@@ -78,3 +78,37 @@ def test_text_that_is_broken_is_named(_, changed):
         assert "the_region" in str(error)
     else:
         raise AssertionError("accepted")
+
+
+def _two_regions(names, outside=()):
+    """Regions that each pack a parameter, under these names; each adds its own to the data."""
+    data = Node("null", "data")
+    graph = Graph([data], [], {})
+    for name in outside:
+        graph.add_param(name, np.float32([9]))
+    for i, name in enumerate(names):
+        vector, (place,) = pack({name: np.full((1, 4), 3 + i, np.int8)})
+        inside = Node("null", name)
+        line = Node("mxq_elemwise_add", f"add{i}", {}, [data.out(), inside.out()])
+        attrs = encode([line], [data.out()], [line.out()], [(inside.out(), place)])
+        region = Node(REGION, f"r{i}", attrs, [data.out(), graph.add_param(f"r{i}_params", vector)])
+        graph.nodes.append(region)
+        graph.outputs.append(region.out())
+    return graph
+
+
+@parameterized.expand(
+    [("one_name", ("w", "w", "w"), ()), ("outside_too", ("w", "w_1"), ("w",)), ("apart", ("v", "w"), ())]
+)
+def test_parameters_of_one_name_stay_apart(_, names, outside):
+    graph = _two_regions(names, outside)
+    if outside:
+        graph.outputs += [node.out() for node in graph.nodes if node.name in outside]
+    expanded = expand_regions(graph)
+    variables = [node.name for node in expanded.nodes if node.is_variable]
+    assert len(set(variables)) == len(variables) == 1 + len(names) + len(outside)
+    for i, output in enumerate(expanded.outputs[: len(names)]):
+        param = output.node.inputs[1].node
+        assert np.array_equal(expanded.params[param.name], np.full((1, 4), 3 + i)), param.name
+    for name in outside:
+        assert np.array_equal(expanded.params[name], [9])

@@ -38,7 +38,7 @@ def test_error_on_the_inputs_is_smaller_than_that_of_nearest(seed, groups):
         wrong = (q * scale[:, None].astype(np.float64) - weight).reshape(groups, -1, weight.shape[1])
         return float(np.square(np.matmul(wrong, x.transpose(0, 2, 1))).sum())
 
-    assert error(rounded) < error(nearest)
+    assert error(rounded) < 0.75 * error(nearest)
     assert np.abs(rounded.astype(int) - nearest).max() <= 40  # moved to make up for others, not torn away
 
 
@@ -121,6 +121,21 @@ def test_patches_are_what_the_convolution_multiplies():
     possible = y.transpose(0, 2, 3, 1).reshape(-1, 4)
     distance = np.abs(products[:, None] - possible[None]).max(axis=2).min(axis=1)
     assert distance.max() < 0.05  # rows are kept with 8 bits of mantissa
+
+
+def test_examples_that_come_one_by_one_with_ascending_hashes_all_stay():
+    """The worst hash so far is no bound before the sample is full."""
+    layer, x = Layer("fc", "x", 1), np.arange(60, dtype=np.float32).reshape(20, 3)
+    hashes = example_hashes({"x": x})
+    whole = Rows(layer, limit=20)
+    whole.update(x, hashes)
+    order = [int(np.flatnonzero((x == row).all(axis=1))[0]) for row in whole.rows().reshape(-1, 3)]
+    for places in (order, order[::-1]):
+        for limit in (20, 7):
+            one_by_one = Rows(layer, limit=limit)
+            for i in places:
+                one_by_one.update(x[i : i + 1], hashes[i : i + 1])
+            np.testing.assert_array_equal(one_by_one.rows(), whole.rows()[:limit])
 
 
 def test_native_and_numpy_draw_alike():

@@ -169,6 +169,15 @@ def test_mse_is_as_good_as_brute_force_on_small_tensors(seed, size, shape, one_s
     assert ours <= best * 1.06
 
 
+@parameterized.expand([(1.0,), (8.0,)])
+def test_zeros_do_not_decide_the_range_of_a_signed_tensor(clip_weight):
+    """They are exact in any range: with ten times as many of them as of other values it is what it was."""
+    x = SAMPLES["normal"]
+    with_zeros = np.concatenate([x, np.zeros(10 * x.size, np.float32)])
+    without, found = (mse(histogram(values), "int8", clip_weight=clip_weight)[1] for values in (x, with_zeros))
+    assert abs(found - without) <= 0.002 * without, (found, without)
+
+
 def test_mse_is_never_worse_than_minmax_in_expectation():
     for name, dtype in CASES:
         h = histogram(SAMPLES[name])

@@ -45,6 +45,13 @@ def test_an_input_has_a_zero_point_only_where_steps_become_clearly_smaller():
         assert found["bn"].dtype == dtype, (lo, hi)
 
 
+def test_a_type_that_is_asked_for_counts_whatever_the_range():
+    for dtype, lo, hi in (("int8", -0.2, 1.0), ("int8", 0.0, 1.0), ("uint8", -1.0, 1.0), ("uint8", 0.0, 1.0)):
+        graph = _annotated(_conv(mx.sym.BatchNorm(mx.sym.var("data"), name="bn"), "a"))
+        ranges = assign_ranges(graph, _table(graph, {"bn": (lo, hi)}), dtype, {})
+        assert {found.dtype for found in ranges.values()} == {dtype}, (dtype, lo, hi)
+
+
 def test_the_types_of_the_table_count():
     graph = _annotated(_conv(_conv(mx.sym.var("data"), "a"), "b"))
     ranges = {"data": (-1.0, 1.5), "a": (-0.5, 9.0)}
