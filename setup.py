@@ -42,6 +42,10 @@ JOBS = int(os.environ.get("MXQ_JOBS", "2"))
 WITH_ONEDNN = os.environ.get("MXQ_ONEDNN", "1") != "0"
 
 FLAGS = "-O3 -std=c++17 -fPIC -fopenmp -ffp-contract=off -Wall -Wextra -pthread".split()
+#: MXQ_SANITIZE=1 builds mxq/lib/libmxq_sanitized.so in place of libmxq_cpu.so, with GCC's sanitizers for addresses and
+#: undefined behaviour, for ci/fuzz.sh. A process that loads it has to preload libasan.so.
+SANITIZE = os.environ.get("MXQ_SANITIZE", "0") != "0"
+SANITIZERS = "-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -g1".split()
 #: Functions of MXNet's lib_api.cc that src_ops/mxnet replaces; its own get another name.
 REPLACED = (
     "_opCallParseAttrs _opCallInferType _opCallInferShape _opCallCreateOpState _opCallFStatefulCompute _msgSize _msgGet"
@@ -140,7 +144,9 @@ class BuildNative(build_ext):
         if platform.system() != "Linux" or platform.machine() != "x86_64":
             raise SetupError(f"mxq builds on Linux x86_64; this is {platform.system()} {platform.machine()}")
         target = os.path.abspath(self.get_ext_fullpath(ext.name))
-        objects = os.path.join(ROOT, "build", "native")
+        objects = os.path.join(ROOT, "build", "sanitized" if SANITIZE else "native")
+        if SANITIZE:
+            target = os.path.join(os.path.dirname(target), "libmxq_sanitized.so")
         os.makedirs(objects, exist_ok=True)
         os.makedirs(os.path.dirname(target), exist_ok=True)
         with open(os.path.join(objects, "lock"), "w") as lock:  # two builds at once would mix their object files
@@ -148,7 +154,7 @@ class BuildNative(build_ext):
             cxx = compiler()
             self.built = [target]
             self.compile_and_link(target, objects, cxx)
-            flavour = setup_cuda.flavour(cxx, self.inplace)
+            flavour = None if SANITIZE else setup_cuda.flavour(cxx, self.inplace)
             if flavour:
                 self.built.append(os.path.join(os.path.dirname(target), flavour.library))
                 self.compile_and_link(self.built[-1], objects, cxx, flavour)
@@ -179,7 +185,7 @@ class BuildNative(build_ext):
             linked.append(out)
             if source.endswith("describe.cc"):
                 flags = flags + [f'-DMXQ_VERSION="{self.distribution.get_version()}"']
-            command = cxx + FLAGS + flags + ["-MMD", "-c", source, "-o", out]
+            command = cxx + FLAGS + (SANITIZERS if SANITIZE else []) + flags + ["-MMD", "-c", source, "-o", out]
             if flavour and source in flavour.more_sources():
                 command = flavour.compile_command(source, out) or command
             if self.force or is_stale(out, command):
@@ -199,7 +205,8 @@ class BuildNative(build_ext):
             if os.path.exists(archive):
                 os.remove(archive)
             subprocess.run(["ar", "rcs", archive] + members, check=True)
-        link = cxx + ["-shared", "-fopenmp", "-pthread", "-Wl,--no-undefined,-Bsymbolic"]
+        link = cxx + ["-shared", "-fopenmp", "-pthread", "-Wl,-Bsymbolic"]
+        link += SANITIZERS if SANITIZE else ["-Wl,--no-undefined"]  # those are in what is preloaded
         link += [*linked, archive, *dnnl, *(flavour.link_flags() if flavour else []), "-o", target + ".new"]
         # From site-packages/mxq/lib, four up is the lib folder of the environment, where the oneDNN wheel put its own.
         rpaths = ["$ORIGIN/../../../..", os.path.join(sys.prefix, "lib")]

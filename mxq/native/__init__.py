@@ -7,5 +7,6 @@
 """
 
 from .library import info, library_path, load
+from .nan import check_nan
 
-__all__ = ["info", "library_path", "load"]
+__all__ = ["check_nan", "info", "library_path", "load"]

@@ -6,6 +6,7 @@
 #include <list>
 #include <mutex>
 
+#include "../core/check_nan.h"
 #include "../core/profile.h"
 #include "../core/scratch.h"
 #include "../ops/region_batch.h"
@@ -152,6 +153,7 @@ class CpuRegion : public Kernel {
     thread_local Scratch scratch;
     RunContext inner;
     inner.workspace = [](size_t bytes) { return scratch.take(bytes); };
+    const bool check_values = checks_nan();
     Profile profile(label_);
     for (size_t i = 0; i < plan_.steps.size(); ++i) {
       const RegionStep& step = plan_.steps[i];
@@ -159,7 +161,10 @@ class CpuRegion : public Kernel {
       // Weights that the region itself computes are new at every call.
       inner.known = same_params && step.keeps_inputs ? Known::kSame : Known::kNothing;
       profile.start();
-      within(*step.line, [&] { step.kernel->run(session->in[i], session->out[i], &inner); });
+      within(*step.line, [&] {
+        if (check_values) check_no_nan(session->in[i]);
+        step.kernel->run(session->in[i], session->out[i], &inner);
+      });
       profile.stop([&] { return describe(step); });
       scratch.reset();
     }

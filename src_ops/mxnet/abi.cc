@@ -12,6 +12,7 @@
 #include <new>
 
 #include "../core/check.h"
+#include "../core/check_nan.h"
 #include "../core/profile.h"
 #include "../core/scratch.h"
 #include "../core/sizes.h"
@@ -294,6 +295,7 @@ MX_INT_RET _opCallFStatefulCompute(int is_forward, void* state_op, const int64_t
     // MXNet holds the parameters of a state that it keeps from one forward to the next. Of weights that a network takes
     // as data it holds none; mxq writes a content_id where they are parameters.
     if (node->has_content_id) context.known = Known::kVersions;
+    if (device == Device::kCpu && checks_nan()) check_no_nan(frame->in);
     Profile profile("");
     profile.start();
     bound.kernel->run(frame->in, frame->out, &context);

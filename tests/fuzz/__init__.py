@@ -1,0 +1,1 @@
+"""Fuzzers: what a hostile or damaged network says to the library, and what files may hold. See ci/fuzz.sh."""
