@@ -43,6 +43,7 @@ def quantize_model(
     quantized_dtype: str = "auto",
     zero_points: bool = True,
     activation_bits: Optional[int] = None,
+    precision_budget: float = 0.05,
     equalize: bool = True,
     quantize_granularity: Union[str, Mapping[str, str]] = "channel-wise",
     weight_rounding: str = "adaptive",
@@ -111,6 +112,11 @@ def quantize_model(
             residual sums, poolings and concats between them are float. The rounding of activations all but vanishes,
             for about twice the multiplications and four times the memory traffic of activations; operators other than
             those named, and grouped convolutions that add behind their activation, still read 8 bits.
+        precision_budget: share of the network's multiplications (and weights) that may be added where one tensor makes
+            much of the noise: layers read it with 11 bits, poolings, concats and sums as float. Noise is measured on a
+            few calibration examples; what is spread evenly, or near float, stays as it is. `model.precision` and the
+            report say what was spent. 0: nothing. Not with activation_bits=11, nor with a calib_table, which says what
+            is finer.
         equalize: channels between layers get scales of their own first, so that rounding makes the least noise; the
             float network computes the same.
 

@@ -113,6 +113,11 @@ def _count(name: str, value: Any) -> None:
         raise ConfigError(f"{name}={value!r}: accepted is an integer from 1")
 
 
+def _share(name: str, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not 0 <= value <= 1:
+        raise ConfigError(f"{name}={value!r}: accepted is a number from 0 (nothing) to 1 (all)")
+
+
 def _optional_count(name: str, value: Any) -> None:
     if value is not None:
         _count(name, value)
@@ -167,6 +172,7 @@ def _context(name: str, value: Any) -> None:
 _CHECKS: Dict[str, Callable[[str, Any], None]] = {
     "num_calib_examples": _optional_count,
     "batch_size": _count,
+    "precision_budget": _share,
     "quantize_granularity": _granularity,
     "sub_batch": _optional_count,
     "data_names": _names,

@@ -1,7 +1,7 @@
 """From a plan and data to everything that conversion needs to know: ranges, means, moments, an equalized network."""
 
 import logging
-from typing import Dict, List, Mapping, NamedTuple, Optional
+from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence
 
 import numpy as np
 
@@ -99,6 +99,26 @@ def _steps(annotated: Graph, plan, options) -> Dict[str, float]:
     step = 1 / FINE_STEPS[options.activation_bits]
     values = {tensor_key(v): finer.get((id(v.node), v.index)) for v in quantized_values(annotated)}
     return {key: step if readers else 0.0 for key, readers in values.items() if readers is not None}
+
+
+def with_finer(found: Calibration, keys: Sequence[str], options) -> CalibTable:
+    """The table in which these tensors have 11 bits, with ranges for that."""
+    assert found.statistics is not None  # nobody asks for it without
+    chosen = choose(
+        found.statistics,
+        options.calib_mode,
+        keys=keys,
+        dtype=options.quantized_dtype,
+        zero_points=options.zero_points,
+        fine_steps=dict.fromkeys(keys, FINE_STEPS[11]),
+    )
+    table = found.table
+    return table.extended(
+        ranges={**table.ranges, **chosen.ranges},
+        dtypes={**table.dtypes, **chosen.dtypes},
+        modes={**table.modes, **dict.fromkeys([key for key in keys if key in table.modes], "mse")},
+        finer=tuple(keys),
+    )
 
 
 def _fine_steps(annotated: Graph, plan, options) -> Dict[str, int]:

@@ -11,7 +11,8 @@ from .calib import batches
 from .calib.choose import check_mode
 from .calib.statistics import Statistics
 from .calib.table import CalibTable
-from .calibrate import calibrate
+from .calibrate import Calibration, calibrate, with_finer
+from .choice import budget
 from .choice.arguments import check as check_control
 from .choice.controller import control
 from .choice.exclude import excluded_nodes, follow_folding
@@ -20,7 +21,7 @@ from .data.batches import of_integers
 from .errors import ConfigError
 from .model import QuantizedModel
 from .network.batch_sizes import BatchSizes, arranged, from_data
-from .network.graph import Graph, Value
+from .network.graph import Graph, Value, input_dtypes
 from .network.identity import tensor_key
 from .network.params import default_data_names, require_params, without_data
 from .network.shapes import infer_shapes
@@ -40,7 +41,7 @@ from .passes.lower import lower
 from .passes.prepend_normalization import prepend_normalization
 from .passes.quantize_params import quantize_params
 from .passes.shape_states import shape_states
-from .report import Findings, Report
+from .report import Findings, Precision, Report
 from .report.activations import activations
 from .report.network import before_calibration
 from .report.parameters import parameters
@@ -102,16 +103,22 @@ def quantize_graph(graph: Graph, calib_data, options: Options) -> QuantizedModel
     if options.verify and plan.examples is not None:
         plan = plan._replace(examples=few.through(plan.examples))
     shapes = {n: plan.floats.shapes[n, 0] for n in _data_names(graph, options) if (n, 0) in plan.floats.shapes}
+    rounded: Dict = {}  # one calibration and one rounding of the weights for every selection of layers
+    precision = None
     if not plan.calibrated:
-        model = _deliver(graph, plan, None, options, calib_data)
+        model = _deliver(graph, plan, None, options, calib_data, None, rounded)
     else:
         found = calibrate(plan, options)
         plan = plan._replace(floats=found.floats, annotated=found.annotated)
         if options.preflight and found.statistics is not None:
             findings = findings.extended(activations(found.statistics, plan.constants), _log)
-        model = _deliver(graph, plan, found.table, options, calib_data, found.moments)
+        table = found.table
+        if options.precision_budget and options.activation_bits == 8 and options.calib_table is None:
+            precision, table = _spend(plan, found, options, rounded)
+        model = _deliver(graph, plan, table, options, calib_data, found.moments, rounded)
         model.statistics = found.statistics
     model.findings = findings
+    model.precision = model.report.precision = precision
     if options.verify:
         if plan.examples is not None and not few:
             next(iter(plan.examples), None)  # nobody else has read them
@@ -120,11 +127,27 @@ def quantize_graph(graph: Graph, calib_data, options: Options) -> QuantizedModel
     return model
 
 
+def _spend(plan: Plan, found: Calibration, options: Options, rounded: Dict) -> Tuple[Precision, CalibTable]:
+    """What `precision_budget` is spent on, and the calibration table that says so."""
+    assert found.statistics is not None  # only a table makes it unnecessary
+    count = max(1, min(budget.EXAMPLES, found.statistics.num_examples // budget.PART))
+    return budget.spend(
+        plan.floats,
+        plan.annotated,
+        found.table,
+        found.statistics.examples.batches(count, input_dtypes(plan.floats)),
+        budget=options.precision_budget,
+        fixed=plan.integers,
+        quantized=lambda table: _quantized(plan, table, options, found.moments, rounded),
+        finer=lambda keys: with_finer(found, keys, options),
+        ctx=options.ctx,
+    )
+
+
 def _deliver(
-    graph: Graph, plan: Plan, table: Optional[CalibTable], options: Options, calib_data, moments=None
+    graph: Graph, plan: Plan, table: Optional[CalibTable], options: Options, calib_data, moments, rounded: Dict
 ) -> QuantizedModel:
     """The int8 network, without the layers that are faster in float or that accuracy control wants float."""
-    rounded: Dict = {}  # one calibration and one rounding of the weights for every selection of layers
 
     def convert_part(part: Graph) -> QuantizedModel:
         return convert(part, plan._replace(network=part, floats=part, annotated=part), table, options, moments, rounded)

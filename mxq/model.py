@@ -9,7 +9,7 @@ from .calib.table import CalibTable
 from .choice.controller import Control
 from .network.files import save_model
 from .network.graph import Graph
-from .report import Findings, Report
+from .report import Findings, Precision, Report
 from .report.verification import Verification
 
 
@@ -36,6 +36,7 @@ class QuantizedModel(_Triple):
         operators: Graph of the int8 network with every operator a node: what the symbol's regions hold.
         findings: what preflight found.
         accuracy: what accuracy control did, with `metric`; else None.
+        precision: what `precision_budget` was spent on, or why on nothing; None where nobody looked.
         verification: what was seen of the int8 network beside float; None where nobody looked.
     """
 
@@ -47,6 +48,7 @@ class QuantizedModel(_Triple):
     statistics: Optional[Statistics]
     findings: Findings
     accuracy: Optional[Control] = None
+    precision: Optional[Precision] = None
     verification: Optional[Verification] = None
 
     @classmethod

@@ -120,6 +120,12 @@ class Arrays:
         array = self._taken(name, "f", shape, least, np.finfo(np.float32).max, "finite")
         return array.astype(dtype)
 
+    def numbers(self, name: str) -> np.ndarray:
+        """Of any shape and type, finite."""
+        array = self._found.get(self._prefix + name)
+        shape = (None,) * (0 if array is None else array.ndim)
+        return self._taken(name, "biuf", shape, -np.inf, np.finfo(np.float64).max, "finite")
+
     def _taken(self, name: str, kinds: str, shape: Tuple[Optional[int], ...], least, most, bounds: str) -> np.ndarray:
         array = self._found.get(self._prefix + name)
         if array is None:

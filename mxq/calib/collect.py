@@ -29,12 +29,13 @@ NOT_ITSELF = 1e-6
 
 class Part(NamedTuple):
     """Examples that run at once: arrays by input name, their hashes, the hash of the stream after them, and how many
-    they are filled up to."""
+    they are filled up to. `whole` ones are not to be cut."""
 
     arrays: Dict[str, np.ndarray]
     hashes: np.ndarray
     stream: str
     size: int = 0
+    whole: bool = False
 
 
 def collect(
@@ -97,6 +98,7 @@ def collect(
             values = network.run(part.arrays, part.size)
             where = f"in calibration examples {first} to {first + n - 1}"
             for_all(functools.partial(_add, statistics, part.hashes, where), values.items())
+            statistics.examples.update(part.arrays, part.hashes, whole=part.whole or sub_batch is None)
             first += n
             statistics.num_examples, statistics.stream = first, part.stream
             bar.step(n)
@@ -177,7 +179,7 @@ def _parts(data_batches: Iterable, size: Optional[int], skip: int, skipped: Opti
             yield from _joined(waiting, filled)
             waiting = []
             stream = _stream(stream, hashes[start:])
-            yield Part(arrays, hashes, stream)
+            yield Part(arrays, hashes, stream, whole=True)
             continue
         while start < len(hashes):
             room = len(hashes) if size is None else size - sum(len(part.hashes) for part in waiting)

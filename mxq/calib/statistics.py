@@ -6,6 +6,7 @@ from typing import Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, 
 import numpy as np
 
 from ..errors import CalibrationError, nearest
+from .kept import KeptExamples
 from .samples import Layer, Samples
 from .statistics_file import load, save
 from .tensor_statistics import NUM_BINS, TensorStatistics
@@ -18,6 +19,7 @@ class Statistics(Mapping):
 
     Attributes:
         samples: by `Layer.source`, see mxq.calib.samples.
+        examples: a few whole ones, see mxq.calib.kept.
         num_examples: how many were seen.
         graph_hash: of the float network; "" if unknown.
         data_shapes: input name -> shape of a batch.
@@ -27,6 +29,7 @@ class Statistics(Mapping):
     def __init__(self, keys: Iterable[str] = (), *, layers: Sequence[Layer] = (), num_bins: int = NUM_BINS):
         self._tensors: Dict[str, TensorStatistics] = {key: TensorStatistics(num_bins) for key in keys}
         self.samples = Samples(layers)
+        self.examples = KeptExamples()
         self.num_examples = 0
         self.graph_hash = ""
         self.data_shapes: Dict[str, Tuple[int, ...]] = {}
@@ -90,6 +93,7 @@ class Statistics(Mapping):
             tensor.merge(other._tensors[key])
         for source, rows in self.samples.items():
             rows.merge(other.samples[source])
+        self.examples.merge(other.examples)
         self.num_examples += other.num_examples
         self.data_shapes = self.data_shapes or other.data_shapes
         self.stream = None

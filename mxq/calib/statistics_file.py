@@ -3,7 +3,7 @@
 import io
 import json
 import os
-from typing import Callable, Dict, Optional, Tuple
+from typing import Callable, Dict, Iterator, Optional, Tuple
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from ..errors import CalibrationError
 from ..network.atomic import write_atomically
 from ..network.fields import Field, Source, check_format, parse_json
 from .array_file import Arrays, read_arrays
+from .kept import Kept, KeptExamples
 from .samples import Layer
 from .tensor_statistics import TensorStatistics
 
@@ -30,12 +31,16 @@ def save(statistics, path: str) -> None:
         "stream": statistics.stream,
         "tensors": keys,
         "layers": [list(rows.layer) for rows in samples.values()],
+        "examples": [{"count": kept.count, "inputs": list(kept.arrays)} for kept in statistics.examples],
     }
     arrays = {"header": np.frombuffer(json.dumps(header).encode(), np.uint8)}
     for i, key in enumerate(keys):
         arrays.update(_named(f"tensor{i}", statistics._tensors[key].arrays()))
     for i, rows in enumerate(samples.values()):
         arrays.update(_named(f"sample{i}", rows.arrays()))
+    for i, kept in enumerate(statistics.examples):
+        arrays[f"example{i}/hash"] = np.array(kept.hash, np.uint64)
+        arrays.update((f"example{i}/{j}", array) for j, array in enumerate(kept.arrays.values()))
 
     archive = io.BytesIO()  # on a full disk zipfile would go on to fail when nobody can catch it
     np.savez(archive, **arrays)
@@ -61,11 +66,21 @@ def load(path: str, make: Callable):
         statistics._tensors[key.text()] = TensorStatistics.of(arrays.below(f"tensor{i}/"))
     for i, layer in enumerate(layers):
         statistics.samples[layer.source].restore(arrays.below(f"sample{i}/"))
+    statistics.examples = KeptExamples(_kept(header.get("examples", []), arrays))
     statistics.num_examples = header["num_examples"].integer()
     statistics.graph_hash = header["graph_hash"].text()
     statistics.stream = header["stream"].typed(Optional[str])
     statistics.data_shapes = {name: _sizes(shape) for name, shape in header["data_shapes"].fields().items()}
     return statistics
+
+
+def _kept(described: Field, arrays: Arrays) -> Iterator[Kept]:
+    for i, example in enumerate(described.items()):
+        own = arrays.below(f"example{i}/")
+        names = [name.text() for name in example["inputs"].items()]
+        inputs = {name: own.numbers(str(j)) for j, name in enumerate(names)}
+        number = own.integers("hash", (), most=2**64 - 1, dtype=np.uint64)
+        yield Kept(int(number), example["count"].integer(least=1), inputs)
 
 
 def _layer(field: Field) -> Layer:

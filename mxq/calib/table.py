@@ -22,7 +22,7 @@ from ..network.identity import graph_hash
 FORMAT = "mxq-calibration-table"
 VERSION = 1
 _LARGEST = float(np.finfo(np.float32).max)
-_FIELDS = ("channel_means", "channel_factors", "data_shapes", "modes", "dtypes")
+_FIELDS = ("channel_means", "channel_factors", "data_shapes", "modes", "dtypes", "finer")
 _SMALLEST = float(np.finfo(np.float32).tiny)
 
 
@@ -41,6 +41,7 @@ class CalibTable:
         channel_means: tensor key -> mean per channel (axis 1), for bias correction; stored as float32.
         channel_factors: layer -> factor per output channel that equalized the network (see mxq.passes.equalize).
         modes: tensor key -> how its range was chosen, where `mode` leaves that open ('auto').
+        finer: keys of tensors that are read with more than 8 bits (see mxq.choice.budget).
         dtypes: tensor key -> 'int8' or 'uint8' (with a zero point), where both were possible and errors decided.
         data_shapes: input name -> shape of a calibration batch, so that the table alone gives the same network again.
     """
@@ -57,6 +58,7 @@ class CalibTable:
         channel_factors: Mapping[str, Sequence[float]] = None,
         modes: Mapping[str, str] = None,
         dtypes: Mapping[str, str] = None,
+        finer: Sequence[str] = (),
     ):
         self.ranges: Dict[str, Tuple[float, float]] = {}
         for key, (lo, hi) in ranges.items():
@@ -70,6 +72,7 @@ class CalibTable:
         self.graph_hash = graph_hash
         self.num_examples = int(num_examples)
         self.modes: Dict[str, str] = {str(key): str(value) for key, value in (modes or {}).items()}
+        self.finer = tuple(str(key) for key in finer)
         self.dtypes: Dict[str, str] = {str(key): str(value) for key, value in (dtypes or {}).items()}
         for key, value in self.dtypes.items():
             if value not in QMAX:
@@ -88,9 +91,10 @@ class CalibTable:
                         raise CalibrationError(f"{what} of {key!r} have {value}: accepted are finite float32{above}")
 
     def extended(self, **fields) -> "CalibTable":
-        """A copy with other `channel_means`, `channel_factors` or `data_shapes`."""
+        """A copy with other `ranges`, `channel_means`, `channel_factors`, `data_shapes`, `modes`, `dtypes`, `finer`."""
         kept = {name: getattr(self, name) for name in _FIELDS}
-        return CalibTable(self.ranges, self.mode, self.graph_hash, self.num_examples, **{**kept, **fields})
+        ranges = fields.pop("ranges", self.ranges)
+        return CalibTable(ranges, self.mode, self.graph_hash, self.num_examples, **{**kept, **fields})
 
     def range(self, key: str) -> Tuple[float, float]:
         """(min, max) of a tensor. Raises CalibrationError, with the nearest keys, if it has none."""
@@ -137,6 +141,7 @@ class CalibTable:
             "ranges": {key: {"min": lo, "max": hi} for key, (lo, hi) in self.ranges.items()},
             "modes": self.modes,
             "dtypes": self.dtypes,
+            "finer": list(self.finer),
             # One string a tensor: a list would fill a line with every number.
             "channel_means": {key: " ".join(map(repr, mean)) for key, mean in self.channel_means.items()},
             "channel_factors": {key: " ".join(map(repr, factor)) for key, factor in self.channel_factors.items()},
@@ -166,6 +171,7 @@ class CalibTable:
                 data_shapes={name: _shape(field) for name, field in shapes.items()},
                 modes=_texts(document.get("modes", {})),
                 dtypes=_texts(document.get("dtypes", {})),
+                finer=[field.text() for field in document.get("finer", []).items()],
             )
         except CalibrationError as error:  # of the constructor: values that do not go together
             raise error if str(error).startswith(str(path)) else CalibrationError(f"{path}: {error}") from None

@@ -188,6 +188,7 @@ def _options(
         # One step gives what two do, and parameters that scripts can check: plain rounding of the network as it is.
         weight_rounding="nearest",
         equalize=False,
+        precision_budget=0.0,
         zero_points=False,  # MXNet has none, and two steps know ranges alone
         regions=False,  # scripts look at the nodes
         keep_labels=True,  # and bind shapes of labels

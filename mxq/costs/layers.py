@@ -11,13 +11,14 @@ import numpy as np
 from ..arithmetic.noise import Noise, decibel, mean_ratio
 from ..calib.statistics import Statistics
 from ..data.progress import Progress
-from ..network.graph import Graph, Node, Value
+from ..network.graph import Graph, Value
 from ..network.identity import tensor_key
 from ..network.params import label_inputs
 from ..network.part import Part, Runner, by_key
 from ..ops import COMPUTE, Unit
 from ..passes.annotate import units
 from ..passes.equalize import ADDED
+from .pairs import is_pair, source_of
 from .result import Layer, Tensor
 from .tensors import TensorMeter
 
@@ -53,7 +54,7 @@ class LayerMeter:
         self._runner = runner
         self._floats = floats
         self._units = units(qdq)
-        self._pairs = {tensor_key(_source(node)): node for node in qdq.nodes if _is_pair(node)}
+        self._pairs = {tensor_key(source_of(node)): node for node in qdq.nodes if is_pair(node)}
         self._float_values = {node.name: node for node in floats.nodes}
         self._outputs = [tensor_key(value) for value in floats.outputs]
         self._alone: Dict[str, Part] = {}
@@ -69,7 +70,7 @@ class LayerMeter:
             if effects:
                 self._behind[unit.name] = self._follow(self._float(tensor_key(unit.output)))
         self._round = {
-            key: runner.part(qdq, by_key([_source(pair)]), [pair.out()]) for key, pair in self._pairs.items()
+            key: runner.part(qdq, by_key([source_of(pair)]), [pair.out()]) for key, pair in self._pairs.items()
         }
         self._watched = self._watch()
         computed = [value for value in self._watched.values() if not value.node.is_variable]
@@ -114,7 +115,7 @@ class LayerMeter:
         """Returns the unit's output."""
         meters, alone = self._meters[unit.name], self._alone[unit.name]
         as_float = {tensor_key(v): known[_key(v)] for v in unit.inputs}
-        as_int8 = {tensor_key(v): rounded[_key(v)] if _is_pair(v.node) else known[_key(v)] for v in unit.inputs}
+        as_int8 = {tensor_key(v): rounded[_key(v)] if is_pair(v.node) else known[_key(v)] for v in unit.inputs}
         both = alone.run(as_int8)[0]
         meters.local.add(exact[key], both.asnumpy())
         if unit.kind == COMPUTE:
@@ -163,7 +164,7 @@ class LayerMeter:
         """The tensors that become integers, in the network's order; `calibrated`: what calibration remembers."""
         readers: Dict[str, List[str]] = {}
         for unit in self._units:
-            for key in dict.fromkeys(_key(value) for value in unit.inputs if _is_pair(value.node)):
+            for key in dict.fromkeys(_key(value) for value in unit.inputs if is_pair(value.node)):
                 readers.setdefault(key, []).append(unit.name)
         before = calibrated or {}
         return [
@@ -236,18 +237,9 @@ def _is_label(graph: Graph, value: Value) -> bool:
     return value.node.is_variable and value.node.name in label_inputs(graph)
 
 
-def _is_pair(node: Node) -> bool:
-    return node.op == "mxq_dequantize" and node.inputs[0].node.op == "mxq_quantize_v2"
-
-
-def _source(dequantize: Node) -> Value:
-    """The value that a quantize/dequantize pair rounds."""
-    return dequantize.inputs[0].node.inputs[0]
-
-
 def _key(value: Value) -> str:
     """The float network's key of what a unit reads, through a pair or (some units) as float."""
-    return tensor_key(_source(value.node) if _is_pair(value.node) else value)
+    return tensor_key(source_of(value.node) if is_pair(value.node) else value)
 
 
 def _inputs(unit: Unit) -> List[str]:

@@ -13,7 +13,7 @@ from ..errors import ConfigError
 from ..gluon import QuantizedBlock
 from ..model import QuantizedModel
 from ..network.batch_sizes import BatchSizes, arranged
-from ..network.graph import TYPE_FLAGS, Graph
+from ..network.graph import Graph, input_dtypes
 from ..network.identity import tensor_key
 from ..network.params import default_data_names, label_inputs, require_params
 from ..network.part import Runner
@@ -25,7 +25,6 @@ from .outcome import Outcome
 LAYER_EXAMPLES = 32
 #: Examples that effects on the network's outputs are measured on.
 EFFECT_EXAMPLES = 16
-_DTYPES = {flag: name for name, flag in TYPE_FLAGS.items()}
 
 
 def explain(
@@ -140,7 +139,7 @@ def explain(
 
 def _parts(found: Iterable[Batch], floats: Graph, sub_batch: Optional[int]) -> Iterator[Batch]:
     """Batches of at most `sub_batch` examples, where they can be cut, as the network's types."""
-    dtypes = {node.name: _DTYPES[node.get("__dtype__", 0)] for node in floats.inputs}
+    dtypes = input_dtypes(floats)
     for batch in found:
         n = batch.n_valid
         step = min(sub_batch or n, n)

@@ -294,6 +294,16 @@ class Graph:
 TYPE_FLAGS = {"float32": 0, "float64": 1, "float16": 2, "uint8": 3, "int32": 4, "int8": 5, "int64": 6}
 
 
+def input_dtypes(graph: Graph) -> Dict[str, str]:
+    """Types by the names of data and labels.
+
+    >>> input_dtypes(Graph([Node(VARIABLE, "data", {"__dtype__": "3"})], [], {}))
+    {'data': 'uint8'}
+    """
+    names = {flag: name for name, flag in TYPE_FLAGS.items()}
+    return {node.name: names[node.get("__dtype__", 0)] for node in graph.inputs}
+
+
 def _type_flag(dtype, name: str) -> int:
     try:
         return TYPE_FLAGS[np.dtype(dtype).name]

@@ -14,7 +14,7 @@ With 11 bits, what a multiplying unit reads is written in two 8-bit parts (`fine
 concat and residual sums read the float value itself: no rounding there.
 """
 
-from typing import Dict, List, NamedTuple, Optional, Tuple
+from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from ..arithmetic.qmath import range_to_qparams
 from ..calib.table import CalibTable
@@ -60,14 +60,15 @@ def insert_qdq(
         activation_bits: 8 or 11.
     """
     graph = graph.copy()
-    finer = {} if table is None else finer_readers(graph, activation_bits, fixed or {})
+    bits = 11 if table is not None and table.finer else activation_bits
+    finer = {} if table is None else finer_readers(graph, activation_bits, fixed or {}, table.finer)
     ranges = {} if table is None else assign_ranges(graph, table, quantized_dtype, fixed or {})
     for value in quantized_values(graph):
         key = (id(value.node), value.index)
         if key not in finer:
             _insert_pair(graph, value, ranges.get(key), quantized_dtype)
         elif finer[key]:
-            _insert_pair(graph, value, ranges[key], quantized_dtype, FINE_STEPS[activation_bits], finer[key])
+            _insert_pair(graph, value, ranges[key], quantized_dtype, FINE_STEPS[bits], finer[key])
     graph.sort()
     return graph
 
@@ -159,16 +160,20 @@ def _align(value: Value, target: TensorRange, found: Dict, uses: Dict, source_of
         found[key] = target
 
 
-def finer_readers(graph: Graph, activation_bits: int, fixed: Dict[str, TensorRange]) -> Dict[Key, List[Use]]:
-    """Values of which every reader can do better than 8 bits -> the multiplying ones among the readers."""
-    if activation_bits == 8:
+def finer_readers(
+    graph: Graph, activation_bits: int, fixed: Dict[str, TensorRange], finer: Sequence[str] = ()
+) -> Dict[Key, List[Use]]:
+    """Values of which every reader can do better than 8 bits -> the multiplying ones among the readers. With 8 bits
+    only those in `finer`."""
+    if activation_bits == 8 and not finer:
         return {}
     uses, unit_of = graph.uses(), {n.name: unit for unit in units(graph) for n in unit.nodes}
     found = {}
     for value in quantized_values(graph):
         readers = [u for u in uses[id(value.node), value.index] if u.node is not None and u.node.name in unit_of]
         kinds = [_reads_finer(unit_of[u.node.name], value, u, graph) for u in readers]
-        if tensor_key(value) not in fixed and all(kinds):
+        key = tensor_key(value)
+        if key not in fixed and all(kinds) and (activation_bits > 8 or key in finer):
             found[id(value.node), value.index] = [u for u, kind in zip(readers, kinds) if kind == "parts"]
     return found
 

@@ -2,5 +2,6 @@
 
 from .finding import Finding, Findings
 from .nodes import NodeReport, Report
+from .precision import FinerTensor, Precision
 
-__all__ = ["Finding", "Findings", "NodeReport", "Report"]
+__all__ = ["Finding", "Findings", "FinerTensor", "NodeReport", "Precision", "Report"]

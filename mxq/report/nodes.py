@@ -7,6 +7,7 @@ from typing import Iterator, List, NamedTuple, Optional
 from ..network.graph import Graph
 from ..ops import UNIT
 from ..passes.drop_noops import is_noop
+from .precision import Precision
 from .verification import Verification
 
 INT8, FOLDED, FLOAT = "int8", "folded", "float"
@@ -38,6 +39,8 @@ class Report:
 
     #: What was seen of the int8 network beside float, where somebody looked.
     verification: Optional[Verification] = None
+    #: What multiplications were spent on beyond 8 bits, where somebody looked.
+    precision: Optional[Precision] = None
 
     def __init__(self, nodes: List[NodeReport]):
         self.nodes = list(nodes)
@@ -79,6 +82,8 @@ class Report:
     def summary(self) -> str:
         """One line with the counts, and with the SQNR of the outputs where it was measured."""
         counts = f"{self.count(INT8)} nodes int8, {self.count(FOLDED)} folded, {self.count(FLOAT)} float"
+        if self.precision is not None and self.precision.tensors:
+            counts = f"{counts}; {self.precision.summary()}"
         return counts if self.verification is None else f"{counts}; {self.verification.summary()}"
 
     def to_json(self) -> str:

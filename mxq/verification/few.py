@@ -5,9 +5,7 @@ from typing import Dict, Iterable, Iterator, List, Optional, Sequence
 import numpy as np
 
 from ..data.batches import Batch
-from ..network.graph import TYPE_FLAGS, Graph
-
-_DTYPES = {flag: name for name, flag in TYPE_FLAGS.items()}
+from ..network.graph import Graph, input_dtypes
 
 
 class FewExamples:
@@ -30,7 +28,7 @@ class FewExamples:
 
     def __init__(self, network: Graph, most: int, sub_batch: Optional[int] = None):
         self._sub_batch = sub_batch
-        self._dtypes = {node.name: _DTYPES[node.get("__dtype__", 0)] for node in network.inputs}
+        self._dtypes = input_dtypes(network)
         self._room, self._stride, self._seen = 2 * most, 1, 0
         self._kept: List[Batch] = []
 

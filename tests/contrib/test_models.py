@@ -213,6 +213,8 @@ def test_every_network_naive_equals_mxqs_own_minmax(name):
         calib_mode="minmax",
         weight_rounding="nearest",
         equalize=False,
+        precision_budget=0,
+        zero_points=False,
         sub_batch=None,
         keep_labels=True,
         **options,

@@ -1,0 +1,192 @@
+"""Spends a small part of a network's multiplications on the tensors whose rounding makes most of the noise.
+
+In many networks one or two tensors make nearly all of it: what a global pooling reads, or a depthwise layer before the
+embedding. Such a tensor is read with 11 bits by layers that multiply, and as float by poolings, concats and sums (see
+mxq.passes.insert_qdq). Tensors that poolings and concats only move go together.
+
+What a tensor costs is measured on a few examples: estimated for all at once (mxq.costs.shares), then measured alone for
+those that seem worth it. Where noise is spread evenly, or the network is near float, nothing changes.
+"""
+
+import functools
+import logging
+from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
+
+from ..arithmetic.noise import Noise, decibel, mean_ratio
+from ..calib.table import CalibTable
+from ..costs.shares import NoGradient, alone, noise_shares, value_of
+from ..data.batches import Batch
+from ..network.graph import Graph, Value
+from ..network.identity import tensor_key
+from ..network.part import Runner
+from ..ops import COMPUTE, SELECT, UNIT, lookup
+from ..passes.annotate import quantized_values, units
+from ..passes.insert_qdq import finer_readers
+from ..report.precision import FinerTensor, Precision
+from .sensitivity import last_results
+
+_log = logging.getLogger(__name__)
+
+#: Examples that noise is measured on at most; of few a part.
+EXAMPLES, PART = 4, 16
+#: A tensor is worth it that makes such a part of the noise that is left: half a decibel.
+WORTH = 0.1
+#: dB from which on a network is near enough to float.
+NEAR = 35.0
+#: Estimates are a little rough: what seems nearly worth it is measured, and no more than so many.
+_NEARLY, _MEASURED = 0.5, 8
+
+
+class _Candidate(NamedTuple):
+    """Tensors that go together, what reading them finer costs (share of the multiplications), and their noise."""
+
+    keys: Tuple[str, ...]
+    readers: Tuple[str, ...]
+    cost: float
+    ratio: float
+
+
+def spend(
+    floats: Graph,
+    annotated: Graph,
+    table: CalibTable,
+    batches: Sequence[Batch],
+    *,
+    budget: float,
+    fixed: Dict,
+    quantized: Callable[[CalibTable], Graph],
+    finer: Callable[[Sequence[str]], CalibTable],
+    ctx=None,
+) -> Tuple[Precision, CalibTable]:
+    """What was spent on which tensors, and the table that says so.
+
+    Args:
+        floats, annotated: the network that was calibrated, and the same with units marked; with shapes.
+        table: its ranges.
+        batches: a few examples.
+        budget: share of the network's multiplications that may be added.
+        fixed: inputs that are integers.
+        quantized: from a table to the network with explicit quantization.
+        finer: the table in which these tensors have more than 8 bits.
+        ctx: where networks run.
+    """
+    examples = sum(batch.n_valid for batch in batches)
+    nothing = functools.partial(Precision, budget, examples, after=None, tensors=())
+    if not examples:
+        reason = "these statistics hold no examples to measure noise on; collect them again"
+        return nothing(before=None, reason=reason), table
+    groups = _candidates(annotated, fixed)
+    if not groups:
+        return nothing(before=None, reason="no tensor can be read finer, or shapes are not known"), table
+    watched = last_results(floats)
+    meter = _Meter(floats, watched, batches, ctx)
+    qdq = quantized(table)
+    noise = meter.ratio(qdq)
+    before = decibel(noise)
+    if not noise > 0 or before >= NEAR:
+        return nothing(before=before, reason=f"{before:.1f} dB is near float"), table
+    try:
+        shares = noise_shares(floats, qdq, watched, batches, ctx)
+    except NoGradient as error:
+        return nothing(before=before, reason=f"the noise of each tensor cannot be told ({error})"), table
+    estimated = [c._replace(ratio=sum(shares.get(key, 0.0) for key in c.keys)) for c in groups]
+    likely = [c for c in estimated if c.cost <= budget and c.ratio >= _NEARLY * WORTH * noise]
+    likely = sorted(likely, key=lambda c: (-c.ratio, c.keys))[:_MEASURED]
+    measured = [c._replace(ratio=meter.ratio(alone(floats, qdq, c.keys))) for c in likely]
+    chosen = _choose(measured, noise, budget)
+    if not chosen:
+        return nothing(before=before, reason="its noise is spread evenly, or what makes it costs too much"), table
+    found = finer([key for candidate in chosen for key in candidate.keys])
+    after = meter.ratio(quantized(found))
+    if not after <= (1 - WORTH) * noise:
+        return nothing(before=before, reason="finer tensors changed little"), table
+    tensors = tuple(FinerTensor(", ".join(c.keys), min(c.ratio / noise, 1.0), c.cost, c.readers) for c in chosen)
+    spent = Precision(budget, examples, before, decibel(after), tensors, "")
+    _log.info("precision budget: %s", spent.summary())
+    return spent, found
+
+
+def _choose(candidates: List[_Candidate], noise: float, budget: float) -> List[_Candidate]:
+    """Those with most noise first, as long as they are worth it and the budget lasts."""
+    left, chosen = noise, []
+    for candidate in sorted(candidates, key=lambda c: (-c.ratio, c.keys)):
+        if candidate.cost <= budget and candidate.ratio >= WORTH * left:
+            chosen.append(candidate)
+            budget -= candidate.cost
+            left = max(left - candidate.ratio, WORTH * noise)
+    return chosen
+
+
+def _candidates(annotated: Graph, fixed: Dict) -> List[_Candidate]:
+    """Groups of tensors of which every reader can do better than 8 bits."""
+    multiplications = {node.name: _multiplications(node, annotated) for node in annotated.nodes if _multiplies(node)}
+    if not multiplications or any(count is None for count in multiplications.values()):
+        return []
+    total = sum(multiplications.values())
+    weights = {node.name: annotated.param_of(node.inputs[1]).size for node in annotated.nodes if _multiplies(node)}
+    all_weights = sum(weights.values())
+    values = {tensor_key(v): v for v in quantized_values(annotated)}
+    readers = finer_readers(annotated, 11, fixed)
+    found = []
+    for keys in _moved_together(annotated, values):
+        uses = [readers.get((id(values[key].node), values[key].index)) for key in keys]
+        if any(found_uses is None for found_uses in uses):
+            continue
+        names = tuple(dict.fromkeys(use.node.attrs[UNIT] for group in uses for use in group))
+        # Weights for both parts are stored; where they are many, they count.
+        more = (sum(weights[n] for n in names) / all_weights, sum(multiplications[n] for n in names) / total)
+        cost = max(more)
+        found.append(_Candidate(tuple(keys), names, cost, 0.0))
+    return found
+
+
+def _moved_together(annotated: Graph, values: Dict[str, Value]) -> List[List[str]]:
+    """The tensors in groups: those on both sides of a unit that only moves or selects values, or of a concat."""
+    group: Dict[str, Set[str]] = {key: {key} for key in values}
+    for unit in units(annotated):
+        if unit.kind != SELECT and unit.spec.name != "concat":
+            continue
+        keys = [key for key in map(tensor_key, (*unit.inputs, *unit.outputs)) if key in values]
+        together = set().union(*(group[key] for key in keys))
+        for key in together:
+            group[key] = together
+    order = list(values)
+    return [sorted(keys, key=order.index) for keys in {min(keys): keys for keys in group.values()}.values()]
+
+
+def _multiplies(node) -> bool:
+    spec = lookup(node)
+    return spec is not None and spec.kind_of(node) == COMPUTE
+
+
+def _multiplications(node, graph: Graph) -> Optional[int]:
+    """Of a layer, for one example or batch; None where its shape is not known."""
+    weight, shape = graph.param_of(node.inputs[1]), graph.shapes.get((node.name, 0))
+    if weight is None or shape is None:
+        return None
+    positions = 1
+    for size in shape[2:] if node.op != "FullyConnected" else shape[1:-1]:
+        positions *= size
+    return weight.size * positions
+
+
+class _Meter:
+    """Noise of a network at `watched`, beside the float one, on a few examples."""
+
+    def __init__(self, floats: Graph, watched: Sequence[Value], batches: Sequence[Batch], ctx):
+        self._keys, self._batches, self._ctx = [tensor_key(value) for value in watched], batches, ctx
+        self._exact = self._run(floats)
+
+    def ratio(self, graph: Graph) -> float:
+        """Noise over signal, the mean over the values; infinite for NaN."""
+        noises = [Noise() for _ in self._keys]
+        for exact, found in zip(self._exact, self._run(graph)):
+            for noise, a, b in zip(noises, exact, found):
+                noise.add(a, b)
+        ratio = mean_ratio([noise for noise in noises if noise.signal])
+        return ratio if ratio == ratio else float("inf")
+
+    def _run(self, graph: Graph) -> List[list]:
+        heads = [value_of(graph, key) for key in self._keys]
+        part = Runner([graph], self._ctx).part(graph, {}, heads)
+        return [[output.asnumpy() for output in part.run(batch.arrays)] for batch in self._batches]
