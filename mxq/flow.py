@@ -41,6 +41,7 @@ from .passes.lower import lower
 from .passes.prepend_normalization import prepend_normalization
 from .passes.quantize_params import quantize_params
 from .passes.shape_states import shape_states
+from .passes.stop_fusion import stop_fusion
 from .report import Findings, Precision, Report
 from .report.activations import activations
 from .report.network import before_calibration
@@ -215,7 +216,7 @@ def convert(
 ) -> QuantizedModel:
     """Carries a plan out; `graph` is the network it was made for, `rounded` remembers weights between calls."""
     qdq = _quantized(plan, table, options, moments, rounded)
-    lowered = run(qdq, [lower, join_floats, fuse_scalars], stage="int8")
+    lowered = run(qdq, [lower, join_floats, fuse_scalars, stop_fusion], stage="int8")
     report = Report.of(graph, plan.annotated)
     if report.count("int8") == 0:
         _log.warning("nothing in this network became int8; its report says why for every node")

@@ -14,6 +14,7 @@ from ..report.activations import activations
 from ..report.finding import Finding, Findings
 from ..report.network import before_calibration
 from ..report.parameters import parameters
+from .fusion import fusion
 
 #: Examples that run through the whole network.
 EXAMPLES = 32
@@ -35,9 +36,10 @@ def preflight(sym, params=None, data=None, **options) -> Findings:
     dead            channels without weights, or that are never active
     batchnorm       BatchNorms that could not fold
     outlier         tensors whose largest value lies far above all but one in a thousand
+    fusion          outputs that MXNet's own fusion of float operators changes, on one example (here alone)
     ==============  ==================================================================================================
 
-    quantize_model makes the same checks on its calibration data and logs errors and warnings; all are in
+    quantize_model makes the same other checks on its calibration data and logs errors and warnings; all are in
     ``model.findings``. Here 32 examples run through the whole network.
 
     Args:
@@ -63,6 +65,8 @@ def preflight(sym, params=None, data=None, **options) -> Findings:
     if examples is not None and plan.tensors:
         first, _ = first_examples(examples, EXAMPLES, whole=chosen.sub_batch is None)
         found += _activations(plan, first, chosen)
+        if not any(finding.severity == "error" for finding in found):
+            found += fusion(plan.network, first[0])
     return Findings(found)
 
 
