@@ -41,7 +41,7 @@ def fusion(graph: Graph, batch: Batch) -> List[Finding]:
     plain = [output.asnumpy() for output in Runner([graph]).part(graph, {}, graph.outputs).run(arrays)]
     try:
         fused = _fused(graph, arrays)
-    except mx.MXNetError as error:
+    except (mx.MXNetError, RuntimeError) as error:  # simple_bind raises the latter
         last = str(error).strip().splitlines()[-1]
         return [Finding("warning", "fusion", "network", f"with its fusion MXNet does not run it: {last}", _ADVICE)]
     worst, name = np.inf, ""
