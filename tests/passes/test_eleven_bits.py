@@ -7,7 +7,7 @@ import numpy as np
 from parameterized import parameterized
 
 import mxq
-from mxq.passes.lower import _round_sums
+from mxq.passes.writing import _round_sums
 
 from ..networks import NETWORKS, batch, bn, conv, fill, forward, relu
 from .test_lower import sqnr
