@@ -26,8 +26,8 @@
 #include <vector>
 
 #include "../core/attrs.h"
-#include "../core/op.h"
 #include "../core/digest.h"
+#include "../core/op.h"
 #include "../core/qmath.h"
 
 namespace mxq {
