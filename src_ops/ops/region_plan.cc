@@ -125,7 +125,7 @@ class Planner {
 
   // Gives a line a kernel that can write into a wider tensor, if that costs less than to copy its output there.
   bool write_rows(int i) {
-    constexpr double kMacsPerByte = 24;  // multiplications in the time in which a byte is copied
+    constexpr double kMacsPerByte = 24;  // multiplications in the time in which a byte is copied, on a Zen 4
     const RegionLine& line = lines_[i];
     if (device_ != Device::kCpu || !(line.backend.empty() || line.backend == "auto")) return false;
     const std::vector<TensorType> in = types_in(line);
