@@ -86,6 +86,9 @@ class QuantizedBlock(mx.gluon.SymbolBlock):
         aux_params = {name: array for name, array in arrays.items() if name in auxiliary}
         save_model(path, self.symbol, arg_params, aux_params, epoch=epoch)
 
+    export_onnx = QuantizedModel.export_onnx
+    check_onnx = QuantizedModel.check_onnx
+
     def save_parameters(self, filename: str, deduplicate: bool = False) -> None:
         """Writes the parameters under their whole names, for load_parameters of any SymbolBlock of this symbol.
 

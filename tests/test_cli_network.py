@@ -82,3 +82,23 @@ def test_errors_are_one_line():
         ):
             status, out, err = _run("explain", *arguments)
             assert status == 1 and not out and err.startswith("mxq: ") and "nothing" in err
+
+
+def test_export_in_float_and_in_int8():
+    with tempfile.TemporaryDirectory() as folder:
+        files, (symbol, args, _) = _saved(folder)
+        data = np.random.RandomState(0).normal(0, 1, (12, 3, 8, 8)).astype(np.float32)
+        path, out = os.path.join(folder, "data.npy"), os.path.join(folder, "net.onnx")
+        np.save(path, data)
+        status, text, err = _run("export", *files, out, path, "--float", "--data-shape", "data=1,3,8,8")
+        assert status == 0, err
+        assert "float" in text and "agrees with MXNet" in text
+        assert mxq.check_onnx(symbol, args, out, data).ok
+        status, text, err = _run("export", *files, out, path)
+        assert status == 0, err
+        assert "int8 for onnxruntime" in text and "agrees with MXNet" in text
+        assert mxq.quantize_model(symbol, args, data).check_onnx(out, data).ok
+        status, _, err = _run("export", *files, out)
+        assert status == 1 and "--data-shape" in err
+        status, _, err = _run("export", *files, out, path, "--target", "ncnn")
+        assert status == 1 and "openvino" in err

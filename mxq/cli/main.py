@@ -1,4 +1,4 @@
-"""The command line: ``python -m mxq`` with ``info``, ``support``, ``preflight``, ``explain`` or ``import``."""
+"""The command line, ``python -m mxq``: info, support, preflight, explain, export and import."""
 
 import argparse
 import json
@@ -6,7 +6,7 @@ import sys
 from typing import Any, Dict, List, Optional
 
 from ..errors import MXQError
-from . import importing
+from . import exporting, importing
 from .network import add_commands
 
 
@@ -21,6 +21,7 @@ def main(argv: Optional[List[str]] = None) -> int:
     support.add_argument("--write", metavar="FILE", help="renew the table between its markers in this file")
     support.set_defaults(run=_support)
     add_commands(commands)
+    exporting.add_command(commands)
     importing.add_command(commands)
     args = parser.parse_args(argv)
     if args.command is None:

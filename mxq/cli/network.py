@@ -14,9 +14,9 @@ def add_commands(commands) -> None:
         help="look for what would spoil an int8 network, before there is one",
         description="Exit status 1 if there are errors or warnings.",
     )
-    _network(preflight)
+    add_network(preflight)
     preflight.add_argument("data", nargs="?", help=f"calibration data: {ACCEPTED}; without it only parameters")
-    _data(preflight)
+    add_data(preflight)
     preflight.add_argument("--json", action="store_true", help="for programs")
     preflight.set_defaults(run=_preflight)
 
@@ -25,7 +25,7 @@ def add_commands(commands) -> None:
         help="quantize a network and say what is int8, what it costs where, and why",
         description="Quantizes the network with default settings and the options given, and compares it with float.",
     )
-    _network(explain)
+    add_network(explain)
     explain.add_argument("data", help=f"examples to compare on: {ACCEPTED}")
     source = explain.add_mutually_exclusive_group()
     source.add_argument("--calibration", metavar="FILE", help="calibration data (default: the same examples)")
@@ -38,16 +38,18 @@ def add_commands(commands) -> None:
     explain.add_argument("--title", default="", help="of the page")
     explain.add_argument("--html", metavar="FILE", help="write the page")
     explain.add_argument("--json", metavar="FILE", help="write everything for programs")
-    _data(explain)
+    add_data(explain)
     explain.set_defaults(run=_explain)
 
 
-def _network(parser: argparse.ArgumentParser) -> None:
+def add_network(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments that name a float network."""
     parser.add_argument("symbol", help="float network: NAME-symbol.json")
     parser.add_argument("params", help="its parameters: NAME-0000.params")
 
 
-def _data(parser: argparse.ArgumentParser) -> None:
+def add_data(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments that say how data files are read."""
     parser.add_argument("--examples", type=int, default=256, help="use so many examples of each file (default: 256)")
     group = parser.add_argument_group("images in RecordIO files")
     group.add_argument("--shape", type=_integers, help="channels,height,width of the network's input")
@@ -65,14 +67,15 @@ def _integers(text: str) -> List[int]:
     return [int(part) for part in text.split(",")]
 
 
-def _read(path: str, args: argparse.Namespace):
+def read_data(path: str, args: argparse.Namespace):
+    """Examples of a data file, as those arguments say."""
     return read_examples(path, args.examples, Images(args.shape, args.mean, args.std, args.bgr, args.resize))
 
 
 def _preflight(args: argparse.Namespace) -> int:
     from ..explanation.preflight import preflight
 
-    data = None if args.data is None else _read(args.data, args).data
+    data = None if args.data is None else read_data(args.data, args).data
     findings = preflight(args.symbol, args.params, data)
     print(findings.to_json() if args.json else findings)
     return 1 if findings.warnings else 0
@@ -83,8 +86,8 @@ def _explain(args: argparse.Namespace) -> int:
     from ..explanation import explain
 
     logging.basicConfig(format="mxq: %(message)s")
-    examples = _read(args.data, args)
-    calibration = None if args.table else _read(args.calibration, args).data if args.calibration else examples.data
+    examples = read_data(args.data, args)
+    calibration = None if args.table else read_data(args.calibration, args).data if args.calibration else examples.data
     model = quantize_model(
         args.symbol,
         args.params,

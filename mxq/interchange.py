@@ -1,0 +1,57 @@
+"""Float networks as ONNX files, and such files beside MXNet."""
+
+from typing import Mapping, Sequence
+
+from .api import read_network
+from .export import OnnxCheck, check, write_onnx
+from .network.params import require_params
+
+
+def export_onnx(sym, params, path: str, data_shapes: Mapping[str, Sequence[int]], *, opset: int = 13) -> None:
+    """Writes a float MXNet network as ONNX, whole or not at all.
+
+    >>> mxq.export_onnx("net-symbol.json", "net-0000.params", "net.onnx", {"data": (1, 3, 224, 224)})  # doctest: +SKIP
+
+    Every operator computes what MXNet 1.9.1 computes, without its fusion, or the network is refused. Values of the file
+    have the names of MXNet's nodes (``name:1`` for a second output). Shapes are fixed.
+
+    Args:
+        sym, params: as for quantize_model.
+        path: of the file; the folder must exist.
+        data_shapes: input name -> shape. Inputs that are only labels are left out of the file.
+        opset: version of ONNX's operators, 13 to 21.
+
+    Raises:
+        ConfigError: an argument that is not accepted, or no package onnx (``pip install mxq[onnx]``).
+        GraphError: a network that cannot be read, or has operators without an exact ONNX form (all are named).
+    """
+    graph = read_network(sym, params)
+    require_params(graph, list(data_shapes))
+    write_onnx(graph, path, data_shapes, opset=opset)
+
+
+def check_onnx(sym, params, path: str, data, *, num_examples: int = 8, optimize: bool = False) -> OnnxCheck:
+    """Runs a float network in MXNet, unfused, and its ONNX file in ONNX Runtime, and compares them value by value.
+
+    >>> print(mxq.check_onnx("net-symbol.json", "net-0000.params", "net.onnx", images))  # doctest: +SKIP
+    ONNX Runtime differs from MXNet in 'bn0' by up to 0.31 of its largest magnitude (8 examples); 2 values before agree
+
+    The file may be anybody's: values that have the names of MXNet's nodes are compared in the order of the file, up to
+    the first that differs, and the outputs in their order. For int8 files see QuantizedModel.check_onnx.
+
+    Args:
+        sym, params: as for quantize_model.
+        path: of the ONNX file.
+        data: examples, of any kind that quantize_model takes.
+        num_examples: how many are compared.
+        optimize: whether ONNX Runtime optimizes the file, which hides some inner values.
+
+    Returns:
+        OnnxCheck: ``ok``; ``first``, the first value that differs, and by how much; ``compared``, up to there.
+
+    Raises:
+        ConfigError: no package onnx or onnxruntime, or a file that does not load. GraphError: a file of another
+        network. CalibrationError: data that cannot be used.
+    """
+    graph = read_network(sym, params)
+    return check(path, graph, data, num_examples=num_examples, optimize=optimize)
