@@ -171,9 +171,9 @@ def read_network(sym, params) -> Graph:
         params = prefix_of(sym)
     symbol = load_symbol(os.fspath(sym)) if isinstance(sym, (str, os.PathLike)) else sym
     check_symbol(symbol)
-    symbol = unfuse(symbol)
     arrays = load_params(os.fspath(params)) if isinstance(params, (str, os.PathLike)) else params
-    args, aux = split_params(arrays, symbol)
     if symbol is not sym and arrays is not params:
+        args, aux = split_params(arrays, symbol)
         check_pair(symbol.tojson(), {**args, **aux}, os.fspath(sym), os.fspath(params))
-    return Graph.from_symbol(symbol, args, aux)
+    symbol = unfuse(symbol)
+    return Graph.from_symbol(symbol, *split_params(arrays, symbol))

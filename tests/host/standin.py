@@ -126,7 +126,7 @@ def install(library_path: str, make_device: Callable[[], Any]) -> abi.Library:
         setattr(mxnet.sym, name, _symbol)
     sys.modules.update({"mxnet": mxnet, "mxnet.base": mxnet.base, "mxnet.nd": mxnet.nd, "mxnet.sym": mxnet.sym})
     mxnet.host = types.SimpleNamespace(library=library, make_device=make_device)
-    package.native = native
+    package.native = sys.modules["mxq.native"]
     package.library_path = lambda: library_path
     described = native._describe(library.lib)
     context = make_device().context
