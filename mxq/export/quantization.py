@@ -47,7 +47,7 @@ def _known(b: Builder, node: Node) -> QParams:
 )  # fmt: skip
 def quantize(b: Builder, node: Node, a) -> str:
     if a.fine_steps > 1:
-        raise Refused("it has 11 bits (activation_bits=11) and the target has no form for two parts: use 8")
+        raise Refused("it has 11 bits (activation_bits=11) and the target has no form for two parts: use 8, and precision_budget=0")
     wanted = _known(b, node)
     x = b.read(node.inputs[0])
     if b.dtype(x) == wanted.dtype and (wanted.scale, wanted.zero_point) == (1.0, 0):
@@ -61,7 +61,7 @@ def quantize(b: Builder, node: Node, a) -> str:
 )  # fmt: skip
 def dequantize(b: Builder, node: Node, a) -> str:
     if a.fine_steps > 1:
-        raise Refused("it has 11 bits (activation_bits=11) and the target has no form for two parts: use 8")
+        raise Refused("it has 11 bits (activation_bits=11) and the target has no form for two parts: use 8, and precision_budget=0")
     if a.ranges == "channel":
         return _parameter(b, node, a.axis)
     return b.dequantize(Integers(b.read(node.inputs[0]), *_constants(b, node, _known(b, node))))

@@ -20,7 +20,7 @@ REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 
 
 #: Implementations that tests name. On a GPU the best one there takes their place.
-FOR_PROCESSORS = ("ref", "avx")
+FOR_PROCESSORS = ("ref", "avx", "tiles", "vnni")
 
 
 class MXNetError(RuntimeError):
