@@ -9,6 +9,10 @@ from .builder import Builder, Integers
 from .table import Refused, emits
 from .targets import Target
 
+_NO_PARTS = (
+    "it has 11 bits and the target has no form for two parts: quantize with activation_bits=8 and precision_budget=0"
+)
+
 
 def levels(target: Target, given: QParams) -> QParams:
     """The same levels as a target has them. Refuses those that it has not.
@@ -47,7 +51,7 @@ def _known(b: Builder, node: Node) -> QParams:
 )  # fmt: skip
 def quantize(b: Builder, node: Node, a) -> str:
     if a.fine_steps > 1:
-        raise Refused("it has 11 bits (activation_bits=11) and the target has no form for two parts: use 8, and precision_budget=0")
+        raise Refused(_NO_PARTS)
     wanted = _known(b, node)
     x = b.read(node.inputs[0])
     if b.dtype(x) == wanted.dtype and (wanted.scale, wanted.zero_point) == (1.0, 0):
@@ -61,7 +65,7 @@ def quantize(b: Builder, node: Node, a) -> str:
 )  # fmt: skip
 def dequantize(b: Builder, node: Node, a) -> str:
     if a.fine_steps > 1:
-        raise Refused("it has 11 bits (activation_bits=11) and the target has no form for two parts: use 8, and precision_budget=0")
+        raise Refused(_NO_PARTS)
     if a.ranges == "channel":
         return _parameter(b, node, a.axis)
     return b.dequantize(Integers(b.read(node.inputs[0]), *_constants(b, node, _known(b, node))))
