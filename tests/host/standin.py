@@ -131,8 +131,9 @@ def install(library_path: str, make_device: Callable[[], Any]) -> abi.Library:
     described = native._describe(library.lib)
     context = make_device().context
     operators = described["ops"] if context == "cpu" else described["gpu_ops"]
-    native.load = lambda: None
-    native.info = lambda: dict(described, ops=operators, context=context)
+    # The package has names of its own for what its module has.
+    package.native.load = native.load = lambda: None
+    package.native.info = native.info = lambda: dict(described, ops=operators, context=context)
     return library
 
 
