@@ -1,5 +1,6 @@
 """The benchmarks' own parts: ratios, kept results, the processes that engines run in, tables and pages."""
 
+import functools
 import json
 import os
 import sys
@@ -16,14 +17,18 @@ sys.path[:0] = [EXAMPLE, os.path.join(EXAMPLE, "benchmark")]
 
 import accuracy  # noqa: E402
 import accuracy_page  # noqa: E402
+import boxes  # noqa: E402
 import engines  # noqa: E402
 import layer_page  # noqa: E402
 import layer_times  # noqa: E402
 import networks  # noqa: E402
+import owned  # noqa: E402
+import owned_page  # noqa: E402
 import processes  # noqa: E402
 import results  # noqa: E402
 import speed  # noqa: E402
 import speed_page  # noqa: E402
+import tasks  # noqa: E402
 
 import measure  # noqa: E402
 
@@ -292,3 +297,142 @@ def test_random_weights_keep_activations_in_range():
     executor.copy_params_from(arguments, auxiliary)
     output = executor.forward(is_train=False, data=mx.nd.random.normal(shape=(2, *shape)))[0].asnumpy()
     assert 0.01 < output.std() < 100, output.std()
+
+
+# -- networks as their owners have them --------------------------------------------------------------------------------
+
+
+def test_pairs_of_faces_flip_where_a_cosine_crosses_floats_threshold():
+    # Three people, two pictures each; between people cosines are at most 0.6, of one person 0.8.
+    exact = np.float32([[1, 0, 0], [4, 3, 0], [0, 1, 0], [0, 4, 3], [0, 0, 1], [3, 0, 4]]) / 5
+    same = tasks.pairs([exact], [exact * 7])
+    assert abs(same.pop("cosine") - 1) < 1e-6
+    assert same == {"balanced_float": 100.0, "balanced": 100.0, "flips": 0, "pairs": 9}
+    same["cosine"] = 1.0
+    found = exact.copy()
+    found[1] = [0, 1, 0]  # now like the second person, and no more like the first
+    worse = tasks.pairs([exact], [found])
+    assert worse["flips"] == 2 and abs(worse["balanced"] - 100 * (2 / 3 + 5 / 6) / 2) < 1e-9
+    assert abs(worse["cosine"] - (5 + 0.6) / 6) < 1e-6
+    assert tasks.TASKS["pairs"].rank(same) > tasks.TASKS["pairs"].rank(worse)
+    assert tasks.TASKS["pairs"].told(worse).startswith("75.00 % (float 100.00), 2 of 9 flip")
+
+
+def test_ages_are_counted_over_pairs_of_scores():
+    exact = np.zeros((2, 202), np.float32)
+    exact[:, 1] = 1  # gender 1
+    exact[0, 2 : 2 + 2 * 30].reshape(30, 2)[:, 1] = 1  # 30 years
+    found = exact.copy()
+    found[1, 0] = 2
+    found[0, 2 + 2 * 30 : 2 + 2 * 33].reshape(3, 2)[:, 1] = 1
+    assert tasks.gender_age([exact], [found]) == {"gender": 50.0, "years": 1.5, "within": 50.0}
+
+
+def test_boxes_match_once_and_within_their_class():
+    wanted = boxes.Boxes(np.array([0, 1]), np.array([0.9, 0.8]), np.float64([[0, 0, 10, 10], [0, 0, 10, 10]]))
+    found = boxes.Boxes(
+        np.array([0, 0, 1]), np.array([0.7, 0.9, 0.9]), np.float64([[0, 0, 10, 10], [0, 0, 10, 8], [0, 0, 10, 4]])
+    )
+    match = boxes.Match().plus(wanted, found)  # the better one takes it; 40 % of the last one is not enough
+    assert match == (2, 3, 1, 0.8) and match.f1 == 40.0 and abs(match.mean_iou - 80) < 1e-9
+    assert boxes.Match().f1 == 100.0 and np.isnan(boxes.Match().mean_iou)
+    kept = boxes.suppressed(found, 0.5)
+    assert kept.scores.tolist() == [0.9, 0.9] and kept.corners[:, 3].tolist() == [8, 4]
+
+
+def test_decoders_give_the_box_that_was_written():
+    """One cell of each network's outputs is set to a box; the decoder must return it and nothing else."""
+
+    def near(found, corners, ids=0):
+        (box,) = found
+        assert len(box.scores) == 1 and np.abs(box.corners[0] - corners).max() < 0.02 and box.ids[0] == ids, box
+
+    stride8 = [np.zeros(shape, np.float32) for shape in ((1, 4, 3, 4), (1, 8, 3, 4))]
+    stride8[0][0, 3, 1, 2], stride8[1][0, 4:8, 1, 2] = (
+        0.9,
+        [0.5, 0, np.log(2), 0],
+    )  # the anchor of 16 pixels, twice as wide
+    rest = [np.zeros((1, c, 1, 1), np.float32) for c in (4, 8, 20)]
+    centre = np.array([2 * 8 + 7.5 + 8, 8 + 7.5])
+    near(boxes.retinaface([*rest, *rest, *stride8, rest[2]]), [*(centre - [15.5, 7.5]), *(centre + [15.5, 7.5])])
+
+    heads = [np.full((1, 255, n, n), -20, np.float32) for n in (10, 20)]
+    cell = heads[1].reshape(1, 3, 85, 20, 20)[0, 1, :, 5, 6]
+    cell[:5], cell[5 + 7] = [0, 0, np.log(2), 0, 20], 20  # the anchor of 37 x 49, twice as wide
+    near(boxes.yolo(heads), [6.5 * 16 - 37, 5.5 * 16 - 24.5, 6.5 * 16 + 37, 5.5 * 16 + 24.5], ids=7)
+
+    offsets, probability = np.zeros((1, 4, 5, 6), np.float32), np.zeros((1, 2, 5, 6), np.float32)
+    probability[0, 1, 2, 3], offsets[0, :, 2, 3] = 0.8, [0.5, 0, 0, -0.25]
+    near(boxes.pnet([offsets, probability]), [7 + 6, 5, 19, 17 - 3])
+    near(boxes.rnet([np.float32([[0.25, 0, 0, 0]]), np.float32([[0.1, 0.9]])]), [6, 0, 24, 24])
+    assert [len(b.scores) for b in boxes.rnet([np.zeros((1, 4)), np.float32([[0.5, 0.5]])])] == [0]
+
+    scales = [np.zeros((1, c, 2, 2), np.float32) for _ in range(3) for c in (1, 4)]
+    scales[2][0, 0, 1, 0], scales[3][0, :, 1, 0] = 0.9, [0.25, 0.5, -0.25, -0.5]
+    near(boxes.lffd(scales), [31 - 32, 63 - 64, 31 + 32, 63 + 64])
+
+
+def owned_folder() -> str:
+    """A small detector of crops, with a head that trains, in the layout of a folder of owners' networks."""
+    folder = path("owners")
+    os.makedirs(os.path.join(folder, "models"), exist_ok=True)
+    x = mx.sym.Convolution(mx.sym.var("data"), kernel=(3, 3), stride=(2, 2), num_filter=4, name="conv1")
+    x = mx.sym.LeakyReLU(x, act_type="prelu", name="prelu1")
+    prob = mx.sym.SoftmaxOutput(mx.sym.FullyConnected(x, num_hidden=2, name="fc1"), name="prob1")
+    symbol = mx.sym.Group([mx.sym.FullyConnected(x, num_hidden=4, name="fc2"), prob])
+    shapes, _, _ = symbol.infer_shape(data=(1, 3, 24, 24))
+    random = np.random.RandomState(0)
+    known = dict(zip(symbol.list_arguments(), shapes))
+    weights = {n: mx.nd.array(random.randn(*s) * 0.1) for n, s in known.items() if n not in ("data", "prob1_label")}
+    weights["fc1_bias"][:] = [-2, 2]  # a box in every crop
+    mx.model.save_checkpoint(os.path.join(folder, "models", "mtcnn-det2"), 1, symbol, weights, {})
+    crops = random.randint(0, 256, (12, 3, 24, 24)).astype(np.uint8)
+    np.savez(os.path.join(folder, "mtcnn-det2-crops.npz"), calib=crops[:8], eval=crops[8:])
+    return folder
+
+
+def test_owned_networks_are_scored_by_their_task_and_have_their_part_of_the_page():
+    folder = owned_folder()
+    assert owned.names(folder) == ["mtcnn-det2"]
+    network = owned.make("mtcnn-det2", folder, path("work"))
+    assert network == owned.make("mtcnn-det2", folder, path("work")) and network["calib_images"] == 8
+    about = {
+        "command": "python accuracy.py",
+        "machine": "a machine",
+        "versions": {"mxq": "0"},
+        "calib_images": 6,
+        "networks": [{"name": "mtcnn-det2", "label": "mtcnn-det2", "task": network["task"]}],
+        "engines": ["float", "mxq"],
+        "labels": {engine: engines.ENGINES[engine].label for engine in ("float", "mxq")},
+    }
+    kept = results.Results(path("owned.json"), about, fresh=True)
+    for engine in about["engines"]:
+        measuring = functools.partial(accuracy.score_task, engine, network, PREPARED, 4)
+        kept.measured(f"mtcnn-det2/{engine}", {}, measuring)
+    found = kept.get("mtcnn-det2/mxq")
+    assert found["images"] == 4 and len(found["sqnr"]) == 2 and min(found["sqnr"]) > 20, found
+    assert found["task"]["f1"] == 100.0 and found["task"]["iou"] > 90 and 0 < found["size"] < 0.9
+    assert kept.get("mtcnn-det2/float")["sqnr"] == [None, None]
+    text = accuracy_page.page(kept, None)
+    assert "## Networks as their owners have them" in text and "boxes matched with float's at IoU 0.5" in text
+    assert "## All" not in text and "4 of 4, 4 found (F1 100.0 %)" in accuracy_page.summary(kept)
+    assert owned_page.cells({"task": "boxes"}, {"failed": "contrib: no"}) == ["-", "contrib: no", "-", "-"]
+
+
+def test_the_best_peer_is_chosen_by_task_and_by_sqnr():
+    about = {
+        "networks": [{"name": "n", "label": "n", "task": "pairs"}],
+        "engines": ["mxq", "contrib", "ort", "openvino"],
+        "labels": {engine: engines.ENGINES[engine].label for engine in ("mxq", "contrib", "ort", "openvino")},
+    }
+    kept = results.Results(path("peers.json"), about, fresh=True)
+    base = {"balanced_float": 90.0, "balanced": 90.0, "pairs": 9, "cosine": 0.9}
+    for engine, flips, ratio in (("mxq", 0, 30.0), ("contrib", 2, 25.0), ("ort", 1, 20.0)):
+        value = {"sqnr": [ratio, 40.0], "task": {**base, "flips": flips}, "size": 0.3, "seconds": 1.0}
+        kept.measured(f"n/{engine}", {}, lambda value=value: value)
+    kept.measured("n/openvino", {}, lambda: {"failed": "openvino: not exported"})
+    header, ((name, ours, by_task, by_sqnr),) = owned_page.comparison(kept)
+    assert name == "n" and ours.startswith("30.0 dB") and header[-2:] == ["best peer by task", "best peer by SQNR"]
+    assert by_task.startswith("ONNX Runtime, min-max: 20.0 dB; 90.00 %")
+    assert by_sqnr.startswith("MXNet contrib, naive: 25.0")
+    assert len(owned_page.every(kept)[1]) == 4

@@ -1,6 +1,9 @@
 """Measures how close each toolkit's int8 networks stay to float, on the same images.
 
-    python example/benchmark/accuracy.py [--quick] [--networks N ...] [--engines E ...] [--page FILE]
+    python example/benchmark/accuracy.py [--quick] [--networks N ...] [--engines E ...] [--owned FOLDER] [--page FILE]
+
+Classifiers of ImageNet are scored by classes and logits; networks of an owned folder (owned.py) by the SQNR of each
+output and by what they are for: pairs of faces, ages, boxes. An engine that cannot run one has a row that says why.
 
 All engines calibrate with the same images and are scored on the same others, in the form that is saved and loaded
 again. Every row is kept in the JSON file: a run that was ended goes on where it was, and a new version of one engine is
@@ -21,9 +24,11 @@ sys.path[:0] = [HERE, os.path.dirname(HERE), os.path.dirname(os.path.dirname(HER
 import accuracy_page  # noqa: E402
 import command_line  # noqa: E402
 import numpy as np  # noqa: E402
+import owned  # noqa: E402
 import pixels  # noqa: E402
+import tasks  # noqa: E402
 from engines import ENGINES  # noqa: E402
-from processes import REFERENCE, EngineError, Prepared, Process  # noqa: E402
+from processes import REFERENCE, EngineError, Prepared, Process, size_of  # noqa: E402
 from results import Results  # noqa: E402
 
 import measure  # noqa: E402
@@ -48,6 +53,37 @@ def predictions(engine: str, network: dict, prepared: Prepared, images: int) -> 
             process.ask("predict", output=making, images=images)
         os.replace(making, path)
     return np.load(path)
+
+
+def all_predictions(engine: str, network: dict, prepared: Prepared, images: int) -> List[np.ndarray]:
+    """All outputs of an engine for the first evaluation images; kept beside its files."""
+    folder = prepared(engine, network)["folder"]
+    path = os.path.join(folder, f"predicted-{images}.npz")
+    if not os.path.exists(path):
+        making = os.path.join(folder, "predicted-new.npz")
+        with Process(engine, prepared.threads, prepared.log(engine)) as process:
+            process.load(network, folder, network["batch"])
+            process.ask("predict", output=making, images=images)
+        os.replace(making, path)
+    with np.load(path) as file:
+        return [file[key] for key in file.files]
+
+
+def score_task(engine: str, network: dict, prepared: Prepared, images: int) -> dict:
+    """A row of the table of owned networks; ``failed`` says why an engine cannot run this one."""
+    exact = all_predictions(REFERENCE, network, prepared, images)
+    try:
+        found = all_predictions(engine, network, prepared, images)
+    except EngineError as error:
+        return {"images": images, "failed": str(error).partition(" (more in ")[0]}
+    made, floats = (prepared(e, network) for e in (engine, REFERENCE))
+    return {
+        "images": images,
+        "sqnr": tasks.sqnr(exact, found),
+        "task": tasks.TASKS[network["task"]].measure(exact, found, **network["task_options"]),
+        "size": size_of(made["folder"]) / size_of(floats["folder"]),
+        "seconds": None if engine == REFERENCE else made["seconds"],
+    }
 
 
 def score(engine: str, network: dict, prepared: Prepared, images: int) -> dict:
@@ -84,12 +120,12 @@ def run(options) -> Results:
     results = Results(options.json, about, fresh=options.fresh)
     began = time.time()
     for network in command_line.networks_of(options):
-        about["networks"].append({"name": network["name"], "label": network["label"]})
+        about["networks"].append({key: network.get(key) for key in ("name", "label", "task")})
         images = min(options.images, network["val_images"])
         for engine in engines:
             conditions = {"engine": prepared.versions(engine), "options": ENGINES[engine].options, "images": images}
             conditions["calib_images"] = options.calib_images
-            measuring = functools.partial(score, engine, network, prepared, images)
+            measuring = functools.partial(score_task if "task" in network else score, engine, network, prepared, images)
             try:
                 found = results.measured(f"{network['name']}/{engine}", conditions, measuring)
             except EngineError as error:
@@ -102,9 +138,9 @@ def run(options) -> Results:
 
 def main(arguments: List[str] = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    known = list(realdata.NETWORKS)
     eight_bits = [name for name, engine in ENGINES.items() if engine.prepared is None]
-    parser.add_argument("--networks", nargs="+", choices=known, default=known)
+    parser.add_argument("--networks", nargs="+", help="default: all that are there")
+    parser.add_argument("--owned", help="folder of networks as owned.py has it (default: DATA/wild)")
     parser.add_argument("--engines", nargs="+", choices=eight_bits, help="default: all int8 engines")
     parser.add_argument("--quick", action="store_true", help=f"{QUICK_IMAGES} images, only quick calibrations")
     parser.add_argument("--images", type=int, help="images to score (default: all)")
@@ -115,8 +151,16 @@ def main(arguments: List[str] = None) -> None:
     options.images = options.images or (QUICK_IMAGES if options.quick else sys.maxsize)
     options.engines = options.engines or (QUICK_ENGINES if options.quick else DEFAULT_ENGINES)
     command_line.settle(options, "accuracy-quick.json" if options.quick else "accuracy.json")
-    if not (realdata.models_dir() and realdata.images_dir()):
-        parser.error("accuracy needs a folder with models/ and images/; name one with --data or MXQ_DATA")
+    classifiers = list(realdata.NETWORKS) if realdata.models_dir() and realdata.images_dir() else []
+    options.owned = options.owned or os.path.join(realdata.data_dir() or "", "wild")
+    known = classifiers + owned.names(options.owned)
+    if not known:
+        parser.error(
+            "accuracy needs a folder with models/ and images/ (--data, MXQ_DATA), or networks of owned.py (--owned)"
+        )
+    options.networks = options.networks or known
+    if not set(options.networks) <= set(known):
+        parser.error(f"--networks: there are {', '.join(known)}")
     results = run(options)
     print("\n" + accuracy_page.summary(results))
     if options.page:

@@ -3,6 +3,7 @@
 from typing import Dict, List, Optional, Tuple
 
 import markdown
+import owned_page
 from engines import ENGINES
 from results import Results
 
@@ -27,13 +28,20 @@ def cells(found: dict) -> List[str]:
 
 def line(network: dict, engine: str, found: dict) -> str:
     """A row while it is measured."""
+    if network.get("task"):
+        return f"{network['name']} {ENGINES[engine].label}: {', '.join(owned_page.cells(network, found))}"
     numbers = ", ".join(f"{name} {cell}" for (name, _, _), cell in zip(COLUMNS, cells(found)))
     return f"{network['name']} {ENGINES[engine].label}: {numbers}"
 
 
+def classifiers(results: Results) -> List[dict]:
+    """The networks that are scored by classes."""
+    return [network for network in results.about["networks"] if not network.get("task")]
+
+
 def rows(results: Results) -> List[List[str]]:
     found = []
-    for network in results.about["networks"]:
+    for network in classifiers(results):
         for engine, label in results.about["labels"].items():
             value = results.get(f"{network['name']}/{engine}")
             if value:
@@ -61,7 +69,7 @@ def comparison(results: Results) -> Tuple[List[str], List[List[str]]]:
     header = ["network", *(f"{labels[engine]}: agree %, SQNR dB" for engine in ours)]
     header += ["best peer by agreement", "best peer by SQNR"]
     found = []
-    for network in results.about["networks"]:
+    for network in classifiers(results):
         peers = best_peers(results, network["name"])
         values = [results.get(f"{network['name']}/{engine}") for engine in ours]
         if not peers or not all(values):
@@ -75,17 +83,19 @@ def comparison(results: Results) -> Tuple[List[str], List[List[str]]]:
 
 def summary(results: Results) -> str:
     """Both tables for the terminal."""
-    parts = [measure.table([("network", "engine", *(name for name, _, _ in COLUMNS)), *map(tuple, rows(results))])]
-    header, found = comparison(results)
-    if found:
-        parts.append(measure.table([tuple(header), *map(tuple, found)]))
+    parts = []
+    if classifiers(results):
+        parts.append(measure.table([("network", "engine", *(n for n, _, _ in COLUMNS)), *map(tuple, rows(results))]))
+    for header, found in (comparison(results), owned_page.comparison(results), owned_page.every(results)):
+        if found:
+            parts.append(measure.table([tuple(header), *map(tuple, found)]))
     return "\n\n".join(parts)
 
 
 def page(results: Results, picture: Optional[str]) -> str:
     """The page of results."""
     about = results.about
-    counts = {(results.get(f"{n['name']}/{about['engines'][0]}") or {}).get("images") for n in about["networks"]}
+    counts = {(results.get(f"{n['name']}/{about['engines'][0]}") or {}).get("images") for n in classifiers(results)}
     images = " or ".join(str(count) for count in sorted(counts - {None}))
     parts = [
         "# Accuracy",
@@ -100,7 +110,9 @@ def page(results: Results, picture: Optional[str]) -> str:
     header, found = comparison(results)
     if found:
         parts += ["## Beside the best of the others", markdown.table(header, found)]
-    parts += ["## All", markdown.table(["network", "engine", *(name for name, _, _ in COLUMNS)], rows(results))]
+    if classifiers(results):
+        parts += ["## All", markdown.table(["network", "engine", *(name for name, _, _ in COLUMNS)], rows(results))]
+    parts += owned_page.section(results)
     return "\n\n".join(parts) + "\n"
 
 
@@ -113,18 +125,19 @@ def draw(results: Results, path: str) -> None:
 
     about = results.about
     engines = [engine for engine in about["engines"] if ENGINES[engine].bits == 8]
+    networks = classifiers(results)
     figure, panels = pyplot.subplots(2, 1, figsize=(13, 8))
     width = 0.8 / max(len(engines), 1)
     for axes, key, title in zip(
         panels, ("sqnr", "changed"), ("SQNR of the logits, dB (more is better)", "images with another class than float")
     ):
         for number, engine in enumerate(engines):
-            values = [results.get(f"{network['name']}/{engine}") for network in about["networks"]]
+            values = [results.get(f"{network['name']}/{engine}") for network in networks]
             points = [(place, value[key]) for place, value in enumerate(values) if value]
             places = [place + (number - (len(engines) - 1) / 2) * width for place, _ in points]
             axes.bar(places, [value for _, value in points], width, label=about["labels"][engine])
         axes.set_title(title)
-        axes.set_xticks(range(len(about["networks"])), [network["label"] for network in about["networks"]])
+        axes.set_xticks(range(len(networks)), [network["label"] for network in networks])
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(axis="y", alpha=0.3)
     panels[0].legend(ncol=4, fontsize=8)

@@ -7,6 +7,7 @@ import sys
 from typing import List
 
 import networks
+import owned
 from engines import REPO, missing
 from processes import EngineError, Prepared
 
@@ -56,7 +57,10 @@ def networks_of(options: argparse.Namespace) -> List[dict]:
     found = []
     for name in options.networks:
         try:
-            found.append(networks.make(name, options.work))
+            if name in owned.RECIPES:
+                found.append(owned.make(name, options.owned, options.work))
+            else:
+                found.append(networks.make(name, options.work))
         except LookupError as error:
             print(f"skipped {name}: {error}", flush=True)
     return found

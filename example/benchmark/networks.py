@@ -125,8 +125,8 @@ def _real(name: str, work: str) -> dict:
         found["labels"] = os.path.join(work, f"{split}-labels.npy")
         if not (os.path.exists(found[split]) and os.path.exists(found["labels"])):
             pixels, classes = zip(*realdata.pixels(name, split))
-            _save(found["labels"], np.array(classes))
-            _save(found[split], np.stack(pixels))
+            write_array(found["labels"], np.array(classes))
+            write_array(found[split], np.stack(pixels))
         found[f"{split}_images"] = len(np.load(found[split], mmap_mode="r"))
     return found
 
@@ -136,11 +136,13 @@ def _random(name: str, folder: str) -> dict:
     channels, height, width = shape = SHAPES[name].shape
     patches = np.random.RandomState(0).randint(0, 256, (RANDOM_IMAGES, channels, height // 8 + 1, width // 8 + 1))
     path = os.path.join(folder, "images.npy")
-    _save(path, np.kron(patches, np.ones((8, 8)))[..., :height, :width].astype(np.uint8))
+    write_array(path, np.kron(patches, np.ones((8, 8)))[..., :height, :width].astype(np.uint8))
     return {"shape": shape, "mean": (127.5,) * 3, "std": (58.0,) * 3, "calib": path, "calib_images": RANDOM_IMAGES}
 
 
-def _save(path: str, array: np.ndarray) -> None:
+def write_array(path: str, array: np.ndarray) -> None:
+    """Writes a .npy file, whole or not at all."""
+
     def write(temporary: str) -> None:
         with open(temporary, "wb") as file:
             np.save(file, array)

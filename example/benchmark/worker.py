@@ -11,7 +11,7 @@ Every request is answered with one line of JSON. What libraries print goes to st
     {"do": "turn", "seconds": s}                                    {"median": s, "mean": s} of a batch
     {"do": "layers", "network": {...}, "folder": f}                 {"rows": [...]}, see layers.py
     {"do": "peak"}                                                  {"gmacs": g} of the quickest int8 convolution
-    {"do": "predict", "output": file.npy, "images": n}              {"seconds": s}
+    {"do": "predict", "output": file.npz, "images": n}              {"seconds": s} all outputs for n evaluation images
     {"do": "outputs", "output": file.npz}                           {} all outputs for the images it was loaded with
     {"do": "quit"}
 
@@ -107,15 +107,19 @@ class Worker:
         return {}
 
     def predict(self, output: str, images: int) -> dict:
-        """Runs the evaluation images through the network; writes the first output of each."""
+        """Runs the evaluation images through the network; writes all outputs, or for .npy the first."""
         start = time.perf_counter()
         batch = self.runner.batch
         rows = []
         for first in range(0, images, batch):
             data = pixels.normalized(self.network, "val", min(batch, images - first), first)
             self.runner.put(np.resize(data, (batch, *data.shape[1:])))
-            rows.append(self.runner.outputs()[0][: len(data)])
-        np.save(output, np.concatenate(rows))
+            rows.append([array[: len(data)] for array in self.runner.outputs()])
+        arrays = [np.concatenate(parts) for parts in zip(*rows)]
+        if output.endswith(".npz"):
+            np.savez(output, *arrays)
+        else:
+            np.save(output, arrays[0])
         return {"seconds": time.perf_counter() - start}
 
 
