@@ -1,6 +1,8 @@
 """Boxes from the outputs of detectors: each as the network's own code decodes them, in numpy.
 
 A decoder takes the outputs of a batch, in the network's order, and gives `Boxes` for each image, overlaps suppressed.
+Anchors and strides are those of the authors' configurations: insightface's RetinaFace (`generate_anchors`, base 16),
+Yolo-Fastest's `yolo-fastest-1.1.cfg`, MTCNN's cells of 12 pixels two apart, LFFD's `configuration_64_512_16L_3scales`.
 """
 
 from typing import Callable, Dict, Iterator, List, NamedTuple, Sequence
