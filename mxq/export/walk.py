@@ -74,7 +74,7 @@ def walk(graph: Graph, data_shapes: Mapping[str, tuple], target: Target, opset: 
             elif node.name in labels:
                 continue  # of loss operators, which only train with it
             else:
-                dtype = _DTYPES[node.attrs.get("__dtype__", "0")]
+                dtype = _dtype_of(node)
                 names = [b.declare(node.name, dtype)]
                 inputs.append(Port(names[0], dtype, b.shape(node.out())))
         except Refused as reason:
@@ -113,6 +113,13 @@ def _emit(b: Builder, node: Node, shapes: Mapping) -> List[str]:
             raise Refused(f"its input {i} is {b.dtype(b.read(value))}; {', '.join(row.dtypes)} have an ONNX form")
     names = row.function(b, node, read_attributes(node, row))
     return [names] if isinstance(names, str) else names
+
+
+def _dtype_of(node: Node) -> str:
+    flag = node.attrs.get("__dtype__", str(TYPE_FLAGS["float32"]))
+    if flag not in _DTYPES:
+        raise Refused(f"its type has the number {flag}; {', '.join(TYPE_FLAGS)} have an ONNX form")
+    return _DTYPES[flag]
 
 
 def _is_constant(b: Builder, node: Node, row: Emitter) -> bool:
