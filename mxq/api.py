@@ -102,7 +102,8 @@ def quantize_model(
             'percentile', 'minmax' (also 'naive'), 'aciq' (in closed form), 'auto' (of all these,
             for each tensor, the one with the least squared error, where clipping counts as much as it costs the layers
             that read the tensor), or 'none': ranges are found at run time, which is slower.
-        calib_table: a CalibTable or the path of a saved one, instead of calibration.
+        calib_table: a CalibTable or the path of a saved one, instead of calibration; or the path of an ncnn table (of
+            ncnn2table or caffe-int8-convert-tools): what it has no scale of is calibrated, or float without data.
         statistics: what mxq.collect_statistics returned, or the path of its file, instead of `calib_data`: any
             `calib_mode` without running the network.
         quantized_dtype: 'auto' (uint8 for tensors without negative values, and with a zero point where that makes

@@ -4,6 +4,7 @@ from typing import Any, Callable, Dict, Iterable, Mapping, Optional, Sequence
 
 import numpy as np
 
+from .calib.ncnn_table import NcnnTable
 from .calib.statistics import Statistics
 from .calib.table import CalibTable
 from .errors import ConfigError, GraphError, nearest
@@ -146,7 +147,7 @@ def _shapes(name: str, value: Any) -> None:
 
 
 def _table(name: str, value: Any) -> None:
-    if value is not None and not isinstance(value, CalibTable):
+    if value is not None and not isinstance(value, (CalibTable, NcnnTable)):
         raise ConfigError(f"{name} is a {type(value).__name__}: give a CalibTable or the path of a saved one")
 
 

@@ -8,12 +8,14 @@ import numpy as np
 from .calib import choose, collect
 from .calib.choose import AUTO
 from .calib.clip_cost import ClipCost
+from .calib.ncnn_table import NcnnTable
 from .calib.samples import Layer
 from .calib.second_moments import SecondMoments
 from .calib.statistics import Statistics
 from .calib.table import CalibTable
 from .equalization import channel_factors
 from .errors import CalibrationError, ConfigError
+from .export.ncnn.scales import ranges_of, with_ranges_only
 from .network.graph import Graph
 from .network.identity import graph_hash, tensor_key
 from .ops import COMPUTE
@@ -56,6 +58,13 @@ def calibrate(plan, options) -> Calibration:
     adaptive = options.weight_rounding == "adaptive"
     layers = sampled_layers(annotated) if adaptive else []
     sampled = sampled_layers(annotated) if adaptive or options.calib_mode == AUTO else []
+    foreign = None  # ranges that another tool chose
+    if isinstance(table, NcnnTable):
+        foreign, table = ranges_of(table, annotated), None
+        if plan.examples is None and statistics is None:
+            annotated = with_ranges_only(annotated, foreign, plan.integers, options.quantize_mode)
+            table = CalibTable(foreign, "ncnn", graph_hash(floats), 0, data_shapes=input_shapes(floats))
+            layers = sampled_layers(annotated) if adaptive else []
     if table is not None:
         table.check(floats)
     elif plan.examples is None and statistics is None:
@@ -68,7 +77,7 @@ def calibrate(plan, options) -> Calibration:
     elif plan.examples is not None and (table is None or adaptive):
         statistics = collect_for(floats, plan.tensors, plan.examples, options, layers=sampled)
     factors = table.channel_factors if table is not None else {}
-    if table is None and options.equalize:
+    if table is None and options.equalize and foreign is None:
         factors = channel_factors(annotated, statistics, _steps(annotated, plan, options))
     scales = channel_scales(floats, factors) if factors else {}
     if factors:
@@ -90,7 +99,18 @@ def calibrate(plan, options) -> Calibration:
             clip_cost=_clip_cost(annotated, statistics, scales) if options.calib_mode == AUTO else None,
         )
         table = table.extended(channel_factors=factors, data_shapes=input_shapes(floats))
+        table = table if foreign is None else _with_foreign(table, foreign)
     return Calibration(floats, annotated, table, moments, statistics)
+
+
+def _with_foreign(table: CalibTable, foreign: Mapping) -> CalibTable:
+    """The table with the ranges of another tool where it has some; types follow from these."""
+    chosen = {key: given for key, given in foreign.items() if key in table.ranges}
+    return table.extended(
+        ranges={**table.ranges, **chosen},
+        modes={key: mode for key, mode in table.modes.items() if key not in chosen},
+        dtypes={key: dtype for key, dtype in table.dtypes.items() if key not in chosen},
+    )
 
 
 def _steps(annotated: Graph, plan, options) -> Dict[str, float]:

@@ -9,6 +9,7 @@ from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Set, Tup
 from .arguments import check_network, check_normalization, check_options
 from .calib import batches
 from .calib.choose import check_mode
+from .calib.ncnn_table import load_table
 from .calib.statistics import Statistics
 from .calib.table import CalibTable
 from .calibrate import Calibration, calibrate, with_finer
@@ -85,7 +86,7 @@ class Plan(NamedTuple):
 def quantize_graph(graph: Graph, calib_data, options: Options) -> QuantizedModel:
     """The data flow on a Graph; see quantize_model."""
     if isinstance(options.calib_table, (str, os.PathLike)):
-        options = options._replace(calib_table=CalibTable.load(options.calib_table))
+        options = options._replace(calib_table=load_table(os.fspath(options.calib_table)))
     if isinstance(options.statistics, (str, os.PathLike)):
         options = options._replace(statistics=Statistics.load(options.statistics))
     if options.statistics is not None and calib_data is not None and options.metric is None:

@@ -1,4 +1,4 @@
-"""The command line, ``python -m mxq``: info, support, preflight, explain, export and import."""
+"""The command line, ``python -m mxq``: info, support, preflight, explain, export, import and table."""
 
 import argparse
 import json
@@ -6,7 +6,7 @@ import sys
 from typing import Any, Dict, List, Optional
 
 from ..errors import MXQError
-from . import exporting, importing
+from . import exporting, importing, table
 from .network import add_commands
 
 
@@ -23,6 +23,7 @@ def main(argv: Optional[List[str]] = None) -> int:
     add_commands(commands)
     exporting.add_command(commands)
     importing.add_command(commands)
+    table.add_command(commands)
     args = parser.parse_args(argv)
     if args.command is None:
         parser.print_help()
