@@ -19,6 +19,7 @@ from ..network.fused import fuse, inner_names, unfuse
 from ..network.graph import Graph, Value
 from ..network.identity import graph_hash, tensor_key
 from ..network.params import split_params, without_data
+from ..network.symbol_json import symbol_of
 from ..ops import COMPUTE
 from ..options import Options
 from ..passes.annotate import leave_float, read_values, units
@@ -153,13 +154,11 @@ def include(collector, prepared: Prepared) -> None:
 
 def attach(model: QuantizedModel, sym, options: Options) -> QuantizedModel:
     """The model with the plan in its symbol."""
-    import mxnet as mx
-
     raw = json.loads(model.symbol.tojson())
     chosen = {name: getattr(options, name) for name in _STORED}
     first = next(node for node in raw["nodes"] if node["op"] == "null")
     first.setdefault("attrs", {})[PLAN] = json.dumps({"version": 1, "symbol": sym.tojson(), "options": chosen})
-    marked = QuantizedModel(mx.sym.load_json(json.dumps(raw)), model.arg_params, model.aux_params)
+    marked = QuantizedModel(symbol_of(raw), model.arg_params, model.aux_params)
     vars(marked).update(vars(model))
     return marked
 

@@ -12,6 +12,7 @@ from ..errors import ConfigError, GraphError, OutOfMemoryError, nearest
 from .atomic import write_together
 from .params_format import examine, write_params
 from .seal import sealed
+from .symbol_json import symbol_of
 
 _log = logging.getLogger(__name__)
 
@@ -46,7 +47,7 @@ def load_symbol(path: str):
         )
     _check_operators(path, nodes)
     try:
-        return mx.sym.load_json(text)
+        return symbol_of(raw) if "\\u" in text else mx.sym.load_json(text)  # MXNet does not know this escape
     except Exception as error:  # MXNetError, or a KeyError-like one from inside: the cause is the file
         raise GraphError(f"symbol file {path!r} does not load: {_last_line(error)}") from error
 

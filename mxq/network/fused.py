@@ -9,6 +9,7 @@ import json
 from typing import Dict, List, Tuple
 
 from ..errors import GraphError
+from .symbol_json import symbol_of
 
 PREFIXES = ("_sg_mkldnn_", "_sg_onednn_")
 #: What operators of int8 networks begin with, and who makes them.
@@ -49,8 +50,6 @@ def unfuse(sym):
         GraphError: the network is int8 already, or MXNet's fusion has lost a connection (it does for ``x + f(x)`` where
             x is a convolution).
     """
-    import mxnet as mx
-
     raw = json.loads(sym.tojson())
     for item in raw["nodes"]:
         maker = next((maker for start, maker in QUANTIZED.items() if item["op"].startswith(start)), None)
@@ -85,8 +84,8 @@ def unfuse(sym):
         place.update(((old, k), _place(inside, head, item["name"])) for k, head in enumerate(inner["heads"]))
     heads = [[*_place(place, h, "an output")[:2], *h[2:]] for h in raw["heads"]]
     variables = [i for i, item in enumerate(nodes) if item["op"] == "null"]
-    return mx.sym.load_json(json.dumps({**raw, "nodes": nodes, "arg_nodes": variables, "heads": heads,
-                                        "node_row_ptr": list(range(len(nodes) + 1))}))  # fmt: skip
+    rows = list(range(len(nodes) + 1))
+    return symbol_of({**raw, "nodes": nodes, "arg_nodes": variables, "heads": heads, "node_row_ptr": rows})
 
 
 def _num_outputs(graph: dict, index: int) -> int:

@@ -17,6 +17,7 @@ import numpy as np
 
 from ..errors import GraphError
 from .attributes import attr_text, attr_value
+from .symbol_json import symbol_of
 
 VARIABLE = "null"
 
@@ -144,8 +145,6 @@ class Graph:
 
     def symbol(self):
         """Returns the symbol alone: what :meth:`to_symbol` returns first, without copying a parameter."""
-        import mxnet as mx
-
         self.sort()
         index = {id(node): i for i, node in enumerate(self.nodes)}
         int8 = any(node.op.startswith("mxq_") for node in self.nodes)
@@ -171,7 +170,7 @@ class Graph:
             "heads": [[index[id(v.node)], v.index, 0] for v in self.outputs],
             "attrs": {"mxnet_version": ["int", 10901]},
         }
-        return mx.sym.load_json(json.dumps(raw))
+        return symbol_of(raw)
 
     def copy(self) -> "Graph":
         """A deep copy of nodes, edges and notes. Arrays are shared: passes replace them, never write into them."""

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..errors import GraphError
 from .regions import DIGEST_BYTES, REGION
+from .symbol_json import dumps
 
 Params = Mapping[str, object]
 
@@ -28,7 +29,7 @@ def sealed(text: str, params: Params) -> str:
     for node, of in _nodes(content, params):
         if "content_id" in node["attrs"] and node["op"] != REGION:
             node["attrs"]["digest"], changed = of(), True
-    return json.dumps(content, indent=2) if changed else text
+    return dumps(content, indent=2) if changed else text
 
 
 def check_pair(text: str, params: Params, symbol_path: str, params_path: str) -> None:

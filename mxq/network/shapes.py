@@ -60,6 +60,7 @@ class Shapes:
         except MXNetError as error:
             lines = [line.strip() for line in str(error).splitlines() if line.strip()]
             text = next((line for line in lines if "Error in operator" in line), (lines or ["unknown error"])[-1])
+            text = next((line[len("[0]") :].strip() for line in lines if line.startswith("[0]")), text)  # mxq's own
             absent = [node.name for node in graph.inputs if node.name not in shapes]
             hint = f"; no shape was given for {', '.join(absent)}" if absent else ""
             hint += _other_layout(self._internals, given, shapes)

@@ -53,8 +53,21 @@ def _channels(node: Node, graph: Graph) -> Optional[int]:
 
 def _eligible(node: Node, graph: Graph) -> bool:
     if node.op in ELEMENTWISE or node.op in BINARY:
-        return bool(_own_activations(node, graph)) and _channels(node, graph) is not None
+        found = bool(_own_activations(node, graph)) and _channels(node, graph) is not None
+        return found and not _widens(node, graph)
     return False
+
+
+def _widens(node: Node, graph: Graph) -> bool:
+    """Whether a parameter makes more of a tensor than it is: other axes, or more channels."""
+    if node.op not in BINARY:
+        return False
+    value = _own_activations(node, graph)[0]
+    shape = graph.shapes.get((value.node.name, value.index))
+    params = [p for p in (graph.param_of(v) for v in node.inputs) if p is not None]
+    if shape is None or not params:
+        return False
+    return np.broadcast_shapes(shape, *(p.shape for p in params)) != tuple(shape)
 
 
 def find_cones(graph: Graph, uses: Dict, taken: Set[str]) -> List[List[Node]]:
@@ -128,7 +141,8 @@ def evaluate(nodes: List[Node], graph: Graph, levels: np.ndarray) -> np.ndarray:
         twins[(id(node), 0)] = copy.out()
         copies.append(copy)
     symbol, args, aux = Graph(copies, [copies[-1].out()], params, set(params) & graph.aux).to_symbol()
-    x = np.broadcast_to(levels.reshape((256,) + (1,) * (rank - 1)), (256, channels) + (1,) * (rank - 2))
+    full = ((256, channels) + (1,) * (rank - 2))[:rank]  # of rank 1 there is one channel
+    x = np.broadcast_to(levels.reshape((256,) + (1,) * (rank - 1)), full)
     given = {**args, **aux, "mxq_levels": mx.nd.array(x)}
     with mx.autograd.pause(train_mode=False):
         y = mx.nd.CachedOp(symbol)(*[given[name] for name in symbol.list_inputs()]).asnumpy().reshape(256, channels)
