@@ -35,7 +35,6 @@ class Recipe(NamedTuple):
         task: a row of tasks.TASKS.
         read: the calibration and the evaluation pixels, uint8 (n, channels, height, width), of a folder.
         mean, std: ``(pixel - mean) / std`` is the network's input.
-        batch: examples that run at once; one by one where each is a large image.
         options: of the task.
     """
 
@@ -43,7 +42,6 @@ class Recipe(NamedTuple):
     read: Callable[[str], Split]
     mean: float = 0.0
     std: float = 1.0
-    batch: int = 20
     options: Dict[str, object] = {}
 
 
@@ -84,15 +82,13 @@ RECIPES: Dict[str, Recipe] = {
     "mobilefacenet-y1": Recipe("pairs", _faces),
     "mobileface-v2": Recipe("pairs", _faces),
     "gender-age": Recipe("gender-age", _faces),
-    "retinaface-mnet25": Recipe("boxes", _photos(rgb=True), batch=1, options={"decoder": "retinaface"}),
-    "yolo-fastest-1.1": Recipe(
-        "boxes", _photos(rgb=True, size=(320, 320)), std=255.0, batch=1, options={"decoder": "yolo"}
-    ),
+    "retinaface-mnet25": Recipe("boxes", _photos(rgb=True), options={"decoder": "retinaface"}),
+    "yolo-fastest-1.1": Recipe("boxes", _photos(rgb=True, size=(320, 320)), std=255.0, options={"decoder": "yolo"}),
     "mtcnn-det1": Recipe(
-        "boxes", _photos(rgb=False, size=(320, 240)), mean=127.5, std=128.0, batch=1, options={"decoder": "pnet"}
+        "boxes", _photos(rgb=False, size=(320, 240)), mean=127.5, std=128.0, options={"decoder": "pnet"}
     ),
     "mtcnn-det2": Recipe("boxes", _crops, mean=127.5, std=128.0, options={"decoder": "rnet"}),
-    "lffd-plate-small": Recipe("boxes", _plates, batch=1, options={"decoder": "lffd"}),
+    "lffd-plate-small": Recipe("boxes", _plates, options={"decoder": "lffd"}),
 }
 
 
@@ -121,7 +117,7 @@ def make(name: str, folder: str, work: str) -> dict:
     except OSError as error:
         raise LookupError(f"inputs cannot be read: {error}") from error
     network = {"format": FORMAT, "name": name, "label": name, "source": prefix, "folder": own}
-    network.update(task=recipe.task, task_options=recipe.options, batch=recipe.batch)
+    network.update(task=recipe.task, task_options=recipe.options, batch=1)
     network.update(mean=[recipe.mean] * 3, std=[recipe.std] * 3, shape=list(splits["val"].shape[1:]))
     for split, pixels in splits.items():
         network[split], network[f"{split}_images"] = os.path.join(own, f"{split}.npy"), len(pixels)

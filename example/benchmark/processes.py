@@ -190,7 +190,7 @@ class Prepared:
         try:
             with Process(engine, self.threads, self.log(engine)) as process:
                 seconds = process.ask("prepare", network=network, folder=making, examples=examples)["seconds"]
-                process.load(network, making, CHECKED)
+                process.load(network, making, network.get("batch", CHECKED))
                 process.ask("outputs", output=os.path.join(making, "outputs.npz"))
             shutil.rmtree(folder, ignore_errors=True)
             os.rename(making, folder)
@@ -223,7 +223,7 @@ class Prepared:
             path = export_onnx(network)
         except Exception as error:  # MXNet's exporter raises what it comes across
             reason = f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
-            raise EngineError(f"MXNet does not export {network['name']} to ONNX: {reason}") from error
+            raise EngineError(f"{network['name']} is not exported to ONNX: {reason}") from error
         if not exported and missing(CHECKER) is None:
             try:
                 self(CHECKER, network)

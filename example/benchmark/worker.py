@@ -123,6 +123,12 @@ class Worker:
         return {"seconds": time.perf_counter() - start}
 
 
+def told(error: Exception) -> str:
+    """What an exception says; of MXNet's, which begin with a stack of C++, the end."""
+    text = str(error)
+    return text.strip().splitlines()[-1] if text.startswith("Traceback") else text
+
+
 def main() -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
@@ -137,7 +143,7 @@ def main() -> None:
             worker = worker or Worker(sys.argv[1])
             answer = getattr(worker, what)(**request)
         except Exception as error:  # whatever a library raises must reach the one who asked
-            answer = {"error": f"{type(error).__name__}: {error}", "trace": traceback.format_exc()}
+            answer = {"error": f"{type(error).__name__}: {told(error)}", "trace": traceback.format_exc()}
         print(json.dumps(answer), file=answers, flush=True)
 
 
