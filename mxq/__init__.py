@@ -23,7 +23,7 @@ from .explanation import Explanation, explain  # noqa: E402
 from .explanation.preflight import preflight  # noqa: E402
 from .gluon import quantize_net  # noqa: E402
 from .importers import load  # noqa: E402
-from .interchange import check_onnx, export_onnx  # noqa: E402
+from .interchange import check_onnx, export_ncnn, export_onnx  # noqa: E402
 from .model import QuantizedModel  # noqa: E402
 
 __all__ = [
@@ -41,6 +41,7 @@ __all__ = [
     "contrib",
     "data",
     "explain",
+    "export_ncnn",
     "export_onnx",
     "library_path",
     "load",

@@ -1,9 +1,10 @@
-"""Float networks as ONNX files, and such files beside MXNet."""
+"""Float networks as ONNX and ncnn files, and ONNX files beside MXNet."""
 
 from typing import Mapping, Sequence
 
 from .api import read_network
 from .export import OnnxCheck, check, write_onnx
+from .export.ncnn import simplified, write_ncnn
 from .network.params import require_params
 
 
@@ -28,6 +29,29 @@ def export_onnx(sym, params, path: str, data_shapes: Mapping[str, Sequence[int]]
     graph = read_network(sym, params)
     require_params(graph, list(data_shapes))
     write_onnx(graph, path, data_shapes, opset=opset)
+
+
+def export_ncnn(sym, params, prefix: str, data_shapes: Mapping[str, Sequence[int]]) -> None:
+    """Writes a float MXNet network as ncnn's ``prefix.param`` and ``prefix.bin``, both whole or none.
+
+    >>> mxq.export_ncnn("net-symbol.json", "net-0000.params", "net", {"data": (1, 3, 224, 224)})  # doctest: +SKIP
+
+    BatchNorm and padding become part of the layers beside them. Blobs have the names of MXNet's nodes. For int8 see
+    QuantizedModel.export_ncnn.
+
+    Args:
+        sym, params: as for quantize_model.
+        prefix: of the two files; the folder must exist.
+        data_shapes: input name -> shape, with one example; labels need none.
+
+    Raises:
+        ConfigError: an argument that is not accepted.
+        GraphError: a network that cannot be read, or has operators without an exact form in ncnn (all are named).
+    """
+    graph = read_network(sym, params)
+    require_params(graph, list(data_shapes))
+    shapes = {name: tuple(shape) for name, shape in data_shapes.items()}
+    write_ncnn(simplified(graph, shapes), prefix, shapes)
 
 
 def check_onnx(sym, params, path: str, data, *, num_examples: int = 8, optimize: bool = False) -> OnnxCheck:

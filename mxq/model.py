@@ -7,7 +7,8 @@ import mxnet as mx
 from .calib.statistics import Statistics
 from .calib.table import CalibTable
 from .choice.controller import Control
-from .export import OnnxCheck, check, export_quantized
+from .export import OnnxCheck, check, default_shapes, export_quantized
+from .export.ncnn import Net, table_of, write_ncnn
 from .network.files import save_model
 from .network.graph import Graph
 from .report import Findings, Precision, Report
@@ -101,6 +102,47 @@ class QuantizedModel(_Triple):
             GraphError: what the target cannot hold exactly, with node and reason.
         """
         export_quantized(self, path, target, data_shapes, calib_data, opset)
+
+    def export_ncnn(self, prefix: str, *, data_shapes: Optional[Mapping[str, Sequence[int]]] = None) -> Net:
+        """Writes the int8 network as ncnn's ``prefix.param`` and ``prefix.bin``, both whole or none.
+
+        >>> model = mxq.quantize_model(sym, params, images, quantized_dtype="int8", **more)  # doctest: +SKIP
+        >>> model.export_ncnn("resnet50-int8").left_float  # doctest: +SKIP
+        {}
+
+        Weights, scales and biases are mxq's own; every tensor has 8 bits (`precision_budget=0`). ncnn rounds only
+        what convolutions and fully connected layers read, to int8 without a zero point, halves away from zero; all else
+        is float there.
+
+        Args:
+            prefix: of the two files; the folder must exist.
+            data_shapes: input name -> shape with one example; by default that of calibration.
+
+        Returns:
+            Net: ``int8``, the layers of integers; ``left_float``, those that ncnn has no form for, with reasons
+            (convolutions in groups that are not depthwise).
+
+        Raises:
+            ConfigError: shapes that are not known. GraphError: what ncnn cannot hold exactly, with node and reason.
+        """
+        return write_ncnn(self.qdq, prefix, default_shapes(self.qdq, data_shapes))
+
+    def ncnn_table(self, path: str, *, group: bool = True) -> None:
+        """Writes the scales of weights and inputs as a calibration table of ncnn (ncnn2table), whole or not at all.
+
+        >>> model.ncnn_table("resnet50.table")  # doctest: +SKIP
+
+        For a float network that ncnn's own tools convert, quantize with ``equalize=False``: its channels have other
+        scales else.
+
+        Args:
+            path: of the file.
+            group: a scale of weights for each output (group, of a grouped convolution); else one for each layer.
+
+        Raises:
+            CalibrationError: names with spaces, or ranges that are found at run time.
+        """
+        table_of(self.qdq, group=group).save(path)
 
     def check_onnx(self, path: str, data, *, num_examples: int = 8, optimize: bool = True) -> OnnxCheck:
         """Runs a file of export_onnx in ONNX Runtime, beside MXNet, and compares every 8-bit value and the outputs.

@@ -15,8 +15,8 @@ from . import (  # noqa: F401  (each registers its rows)
     unary,
 )
 from .check import OnnxCheck, check
-from .quantized import export_quantized
+from .quantized import default_shapes, export_quantized
 from .targets import TARGETS, Target
 from .write import write_onnx
 
-__all__ = ["TARGETS", "OnnxCheck", "Target", "check", "export_quantized", "write_onnx"]
+__all__ = ["TARGETS", "OnnxCheck", "Target", "check", "default_shapes", "export_quantized", "write_onnx"]

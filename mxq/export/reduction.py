@@ -9,7 +9,7 @@ from .builder import Builder
 from .table import Refused, emits
 
 
-def _axes(axis, exclude: bool, rank: int) -> List[int]:
+def reduced_axes(axis, exclude: bool, rank: int) -> List[int]:
     """The axes that MXNet reduces: none given is all."""
     given = () if axis is None else tuple(axis) if isinstance(axis, (tuple, list)) else (int(axis),)
     axes = sorted({i % rank for i in given})
@@ -33,7 +33,7 @@ _KINDS: Dict[str, str] = {
 def _register(name: str, kind: str) -> None:
     @emits(name, axis=None, keepdims=False, exclude=False)
     def reduction(b: Builder, node: Node, a) -> str:
-        axes = _axes(a.axis, a.exclude, len(b.shape(node.inputs[0])))
+        axes = reduced_axes(a.axis, a.exclude, len(b.shape(node.inputs[0])))
         if not axes:
             return b.read(node.inputs[0])
         y = b.reduce(kind, b.read(node.inputs[0]), axes)
@@ -50,7 +50,7 @@ def norm(b: Builder, node: Node, a) -> str:
         raise Refused(f"its ord is {a.ord} and its out_dtype {a.out_dtype or 'float32'}; 1 or 2 of float32 have a form")
     x = b.read(node.inputs[0])
     x = b("Abs", [x]) if a.ord == 1 else b("Mul", [x, x])
-    y = b.reduce("ReduceSum", x, _axes(a.axis, False, len(b.shape(node.inputs[0]))))
+    y = b.reduce("ReduceSum", x, reduced_axes(a.axis, False, len(b.shape(node.inputs[0]))))
     y = y if a.ord == 1 else b("Sqrt", [y])
     return b.reshape(y, b.shape(node.out()))
 

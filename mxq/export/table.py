@@ -48,14 +48,19 @@ TABLE: Dict[str, Emitter] = {}
 
 
 def emits(
-    *names: str, dtypes: Tuple[str, ...] = FLOAT, shape_only: Tuple[int, ...] = (), folds: bool = True, **attributes
+    *names: str,
+    dtypes: Tuple[str, ...] = FLOAT,
+    shape_only: Tuple[int, ...] = (),
+    folds: bool = True,
+    table: Dict[str, Emitter] = TABLE,
+    **attributes,
 ) -> Callable:
     """Registers the decorated function for MXNet operators; keywords are their attributes with MXNet's defaults."""
 
     def register(function: Callable[..., Names]) -> Callable[..., Names]:
         for name in names:
-            assert name not in TABLE, f"{name} is in the table of emitters twice"
-            TABLE[name] = Emitter(function, attributes, dtypes, shape_only, folds)
+            assert name not in table, f"{name} is in the table of emitters twice"
+            table[name] = Emitter(function, attributes, dtypes, shape_only, folds)
         return function
 
     return register
