@@ -33,9 +33,10 @@ from tests.refusals import refused
 
 MORE = int(os.environ.get("MXQ_FUZZ", "1"))
 #: What stands where something else should.
+MARKUP = '"><script>'
 STRANGE = [
-    None, True, -1, 0, 3, 1e400, float("nan"), 10**400, 2**63, -(2**70), 0.5, 1e300, "", "x", "9" * 5000, "nan",
-    "\ud800", [], [1], [[]], ["a", "b", "c"], {}, {"min": 1}, {"": {}},
+    None, True, -1, 0, 3, 1e400, float("nan"), 10**400, 2**63, -(2**70), 0.5, 1e300, -1e300, "inf", "-inf", MARKUP, "", "x", "9" * 5000,
+    "nan", "\ud800", [], [1], [[]], ["a", "b", "c"], {}, {"min": 1}, {"": {}},
 ]  # fmt: skip
 NESTED = "[" * 100_000
 
@@ -85,7 +86,9 @@ def explanation(path):
 
 def show(path):
     found = Explanation.load(path)
-    assert isinstance(found.worst(3), list) and isinstance(f"{found}{found.report()}", str)
+    assert isinstance(found.worst(3), list) and isinstance(f"{found}{found.report()}{found.to_json()}", str)
+    page = found.to_html()
+    assert len(page) < 100_000 and MARKUP not in page  # axes are short, texts are no code
 
 
 JSON = {

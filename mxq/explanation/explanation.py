@@ -11,10 +11,17 @@ from ..network.atomic import write_atomically
 from ..network.fields import Source, check_format, read_json
 from ..report import Finding, Findings, NodeReport, Report
 from ..report.finding import SEVERITIES
+from .png import PNG
 
 FORMAT = "mxq-explanation"
 VERSION = 1
-_LEAST_DECIBEL = -3000.0  # as noise power still a float64
+_MOST_DECIBEL = 3000.0  # either way; as noise power still a float64, and pictures have an axis for it
+#: The ratios in dB, by list.
+_RATIOS = {
+    "outputs": ("sqnr",),
+    "layers": ("local", "local_inputs", "local_weights", "effect", "accumulated"),
+    "tensors": ("sqnr",),
+}
 
 
 class Explanation:
@@ -119,11 +126,21 @@ class Explanation:
         for field in document["layers"].items():
             if not field["inputs"].value:
                 raise field["inputs"].wrong("a list of one name or more")
-            if isinstance(field["effect"].value, (int, float)):
-                field["effect"].number(least=_LEAST_DECIBEL)
+        for field, names in _RATIOS.items():
+            for measured_one in document[field].items():
+                for name in names:
+                    _check_ratio(measured_one[name])
+        for histogram in (tensor["histogram"] for tensor in document["tensors"].items()):
+            if not histogram["counts"].value:
+                raise histogram["counts"].wrong("a list of one count or more")
+            for count in histogram["counts"].items():
+                count.integer()
         for field in document["findings"].items():
             if field["severity"].value not in SEVERITIES:
                 raise field["severity"].wrong(f"one of {', '.join(SEVERITIES)}")
+        for field in document["predictions"].items():
+            if not str(field["picture"].value or PNG).startswith(PNG):
+                raise field["picture"].wrong(f"null or {PNG}...")
         return cls(measured, nodes, findings, title=document["title"].text())
 
     def to_html(self, path: Optional[str] = None) -> str:
@@ -138,6 +155,11 @@ class Explanation:
     def report(self) -> Report:
         """The lines of all nodes."""
         return Report(self.nodes)
+
+
+def _check_ratio(field) -> None:
+    if isinstance(field.value, (int, float)) and abs(field.value) > _MOST_DECIBEL:
+        raise field.wrong(f"from {-_MOST_DECIBEL:g} to {_MOST_DECIBEL:g} dB")
 
 
 def _write(path: str, text: str) -> None:

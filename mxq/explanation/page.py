@@ -164,7 +164,7 @@ def _tensors(explanation) -> str:
 
 
 def _tensor_figure(number: int, tensor: Tensor) -> str:
-    kind = tensor.dtype if tensor.bits == 8 else f"{tensor.bits} bits"
+    kind = escape(tensor.dtype) if tensor.bits == 8 else f"{tensor.bits} bits"
     how = f"{kind}, range found at run time"
     if tensor.scale is not None:
         how = f"{kind}, scale {tensor.scale:.4g}" + (f", zero point {tensor.zero_point}" if tensor.zero_point else "")
@@ -193,7 +193,7 @@ def _examples(explanation) -> str:
 
 
 def _example(found: Prediction) -> str:
-    image = f'<img src="{found.picture}" alt="example {found.example}">' if found.picture else ""
+    image = f'<img src="{escape(found.picture)}" alt="example {found.example}">' if found.picture else ""
     verdict = '<p class="flip">differs</p>' if found.flipped else '<p class="right">same</p>'
     label = f"<br>label: {escape(found.label)}" if found.label is not None else ""
     return (
@@ -206,8 +206,8 @@ def _example(found: Prediction) -> str:
 
 def _nodes(explanation) -> str:
     rows = "".join(
-        f'<tr data-item data-precision="{node.precision}"><th scope="row" class="name">{escape(node.node)}</th>'
-        f"<td>{escape(node.op)}</td><td>{node.precision}</td><td>{escape(node.reason)}</td></tr>"
+        f'<tr data-item data-precision="{escape(node.precision)}"><th scope="row" class="name">{escape(node.node)}</th>'
+        f"<td>{escape(node.op)}</td><td>{escape(node.precision)}</td><td>{escape(node.reason)}</td></tr>"
         for node in explanation.nodes
     )
     choices = ["int8", "folded", "float"]

@@ -9,6 +9,8 @@ import numpy as np
 
 #: Longest side of a picture.
 SIDE = 128
+#: How such a URI begins.
+PNG = "data:image/png;base64,"
 
 
 def data_uri(image: np.ndarray) -> str:
@@ -27,7 +29,7 @@ def data_uri(image: np.ndarray) -> str:
 
     header = struct.pack(">IIBBBBB", width, height, 8, 2 if image.ndim == 3 else 0, 0, 0, 0)
     content = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(filtered.tobytes(), 9)) + chunk(b"IEND", b"")
-    return "data:image/png;base64," + base64.b64encode(b"\x89PNG\r\n\x1a\n" + content).decode("ascii")
+    return PNG + base64.b64encode(b"\x89PNG\r\n\x1a\n" + content).decode("ascii")
 
 
 def picture(array: np.ndarray, *, stretch: bool) -> Optional[str]:
