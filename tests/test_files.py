@@ -207,6 +207,48 @@ def test_sparse_arrays_load():
         assert np.array_equal(load_params(path)["a"].asnumpy(), [[0, 0], [1, 2], [0, 0]])
 
 
+def _old(version, shape, values):
+    """A file as MXNet before 1.0 wrote it: one array, "a", that begins with its rank or with a magic number."""
+    rank = len(shape)
+    head = struct.pack(f"<Ii{rank}q", 0xF993FAC8, rank, *shape) if version else struct.pack(f"<I{rank}I", rank, *shape)
+    array = head + struct.pack("<iii", 1, 0, 0) + np.float32(values).tobytes()
+    return struct.pack("<QQQ", 0x112, 0, 1) + array + struct.pack("<QQ", 1, 1) + b"a"
+
+
+@parameterized.expand([(0,), (1,)])
+def test_files_of_old_versions(version):
+    with folder() as where:
+        path = write(os.path.join(where, "x.params"), _old(version, (2, 3), range(6)))
+        assert load_params(path)["a"].asnumpy().tolist() == [[0, 1, 2], [3, 4, 5]]
+        assert "array 1 of 1 of shape (4, 100) takes 1600 bytes" in raised(
+            load_params, write(path, _old(version, (4, 100), range(6)))
+        )
+
+
+def test_what_begins_as_no_array_does_is_not_read_as_one_of_an_old_version():
+    with folder() as where:
+        path = os.path.join(where, "x.params")
+        mx.nd.save(path, {"a": mx.nd.ones((20,)), "b": mx.nd.ones((400,))})
+        with open(path, "rb") as file:
+            whole = file.read()
+        assert "array 2 of 2 begins with 0x3f800000" in raised(load_params, write(path, whole[:60] + whole[100:]))
+
+
+def test_sparse_arrays_that_are_cut_off():
+    sparse = mx.nd.sparse
+    rows = sparse.row_sparse_array(([[1.0, 2.0]], [1]), shape=(3, 2))
+    csr = sparse.csr_matrix(([1.0, 2.0, 3.0], [0, 2, 1], [0, 1, 2, 3]), shape=(3, 4))
+    with folder() as where:
+        path = os.path.join(where, "x.params")
+        mx.nd.save(path, {"rows": rows, "csr": csr})
+        assert {name: array.stype for name, array in load_params(path).items()} == {"rows": "row_sparse", "csr": "csr"}
+        with open(path, "rb") as file:
+            whole = file.read()
+        for length in range(len(whole)):
+            message = raised(load_params, write(path, whole[:length]))
+            assert path in message and ("it ends within" in message or "bytes, but only" in message or not length)
+
+
 def test_numpy_arrays_load():
     with folder() as where:
         path = os.path.join(where, "x.params")

@@ -10,7 +10,7 @@ from typing import Dict, Iterator, Mapping, Tuple
 
 from ..errors import ConfigError, GraphError, OutOfMemoryError, nearest
 from .atomic import write_together
-from .params_format import examine, write_params
+from .params_format import whats_broken, write_params
 from .seal import sealed
 from .symbol_json import symbol_of
 
@@ -71,16 +71,15 @@ def load_params(path: str) -> Dict[str, object]:
     size = len(_read(path, "parameter", limit=64))
     if not size:
         raise GraphError(f"parameter file {path!r} is empty; save it again")
-    verdict = examine(path)
-    if verdict.broken:
+    broken = whats_broken(path)
+    if broken:
         raise GraphError(
-            f"parameter file {path!r} ({os.path.getsize(path)} bytes) is cut off or not a file of mx.nd.save: "
-            f"{verdict.broken}"
+            f"parameter file {path!r} ({os.path.getsize(path)} bytes) is cut off or not a file of mx.nd.save: {broken}"
         )
     try:
         loaded = mx.nd.load(path)
     except Exception as error:  # MXNetError, UnicodeDecodeError in names
-        if verdict.whole and re.search("bad_alloc|[Mm]emory", f"{type(error).__name__}: {_last_line(error)}"):
+        if re.search("bad_alloc|[Mm]emory", f"{type(error).__name__}: {_last_line(error)}"):
             raise OutOfMemoryError(
                 f"there is not enough memory to load parameter file {path!r} ({os.path.getsize(path)} bytes): "
                 f"{_last_line(error)}"

@@ -2,23 +2,23 @@
 
 ``mx.nd.save`` does not notice that the disk has no room for the last block.
 A size in a broken file can ask MXNet 1.9.1 for gigabytes, which takes a minute or the machine; here each size is
-compared with what the file still holds. Format: ``NDArray::Save`` in MXNet's src/ndarray/ndarray.cc.
+compared with what the file still holds. Formats: ``NDArray::Save`` and ``NDArray::LegacyLoad`` in MXNet's
+src/ndarray/ndarray.cc.
 """
 
 import os
 import struct
-from typing import BinaryIO, Mapping, NamedTuple, Optional
+from typing import BinaryIO, Mapping, Optional, Tuple
 
 import numpy as np
 
 from ..errors import GraphError
 
 _LIST_MAGIC = 0x112
-_ARRAY_MAGICS = (
-    0xF993FAC9,
-    0xF993FACA,
-)  # versions 2 (MXNet 1.x) and 3 (with numpy shapes); older ones are not read here
+_VERSION_1, _VERSION_2, _VERSION_3 = 0xF993FAC8, 0xF993FAC9, 0xF993FACA  # 2: MXNet 1.x; 3: with numpy shapes
 _DENSE = 0
+#: Index arrays by MXNet's number of the storage: dense, row_sparse, csr.
+_INDICES = {_DENSE: 0, 1: 1, 2: 2}
 _CPU = (1, 0)
 _ITEM_SIZE = {0: 4, 1: 8, 2: 2, 3: 1, 4: 4, 5: 1, 6: 8, 7: 1, 8: 2, 12: 2}  # by MXNet's number of the dtype
 _NUMBERS = {name: i for i, name in enumerate("float32 float64 float16 uint8 int32 int8 int64 bool".split())}
@@ -56,7 +56,7 @@ def _write_array(file: BinaryIO, name: str, array) -> None:
         file.write(array.__getstate__()["handle"])  # as MXNet stores it, in memory
         return
     shape = array.shape
-    file.write(struct.pack("<Iii", _ARRAY_MAGICS[0], _DENSE, len(shape)))
+    file.write(struct.pack("<Iii", _VERSION_2, _DENSE, len(shape)))
     file.write(struct.pack(f"<{len(shape)}qiii", *shape, *_CPU, number))
     file.write(np.ascontiguousarray(array.asnumpy()).reshape(-1).view(np.uint8))
 
@@ -65,16 +65,8 @@ class _Broken(Exception):
     pass
 
 
-class Verdict(NamedTuple):
-    """What is known of a file before MXNet reads it: `broken` says what does not fit; `whole`: all of it fits. Neither
-    where only MXNet can judge, such as of sparse arrays."""
-
-    broken: Optional[str]
-    whole: bool
-
-
-def examine(path: str) -> Verdict:
-    """Compares the sizes in a parameter file with what it holds.
+def whats_broken(path: str) -> Optional[str]:
+    """What in a parameter file does not fit with its sizes; None where all of it fits.
 
     Args:
         path: an existing file.
@@ -83,10 +75,8 @@ def examine(path: str) -> Verdict:
         try:
             _walk(file, os.path.getsize(path))
         except _Broken as broken:
-            return Verdict(str(broken), False)
-        except NotImplementedError:
-            return Verdict(None, False)
-    return Verdict(None, True)
+            return str(broken)
+    return None
 
 
 def _walk(file: BinaryIO, size: int) -> None:
@@ -94,29 +84,55 @@ def _walk(file: BinaryIO, size: int) -> None:
     if magic != _LIST_MAGIC:
         raise _Broken("it does not begin as a parameter file")
     for i in range(count):
-        where = f"array {i + 1} of {count}"
-        magic, storage = _take(file, "<Ii", where)
-        if magic not in _ARRAY_MAGICS or storage != _DENSE:
-            raise NotImplementedError
-        (rank,) = _take(file, "<i", where)
-        if rank in (-1, 0):
-            raise NotImplementedError  # an array without a value, or a numpy scalar
-        if not 0 < rank <= _MAX_RANK:
-            raise _Broken(f"{where} has rank {rank}")
-        shape = _take(file, f"<{rank}q", where)
-        _, _, flag = _take(file, "<iii", where)
-        if flag not in _ITEM_SIZE:
-            raise _Broken(f"{where} has the unknown dtype {flag}")
-        length = _ITEM_SIZE[flag]
-        for dimension in shape:
-            if dimension < 0:
-                raise _Broken(f"{where} has shape {shape}")
-            length *= dimension
-        _skip(file, length, size, f"{where} of shape {shape}")
+        _walk_array(file, size, f"array {i + 1} of {count}")
     (names,) = _take(file, "<Q", "the names")
     for i in range(names):
         (length,) = _take(file, "<Q", f"name {i + 1} of {names}")
         _skip(file, length, size, f"name {i + 1} of {names}")
+
+
+def _walk_array(file: BinaryIO, size: int, where: str) -> None:
+    (magic,) = _take(file, "<I", where)
+    indices, stored = 0, None
+    if magic in (_VERSION_2, _VERSION_3):
+        (storage,) = _take(file, "<i", where)
+        if storage not in _INDICES:
+            raise _Broken(f"{where} has the unknown storage {storage}")
+        indices = _INDICES[storage]
+        stored = _take_shape(file, where) if indices else None
+        shape = _take_shape(file, where, numpy=magic == _VERSION_3)
+    elif magic == _VERSION_1:
+        shape = _take_shape(file, where)
+    elif magic <= _MAX_RANK:  # older ones begin with their rank
+        shape = _take(file, f"<{magic}I", where)
+    else:
+        raise _Broken(f"{where} begins with {magic:#010x} as no array does")
+    if shape is None or (not shape and magic != _VERSION_3):
+        return  # an array without a value
+    parts = [(shape if stored is None else stored, _take(file, "<iii", where)[2])]
+    for _ in range(indices):
+        (flag,) = _take(file, "<i", where)
+        parts.append((_take_shape(file, where), flag))
+    for part, flag in parts:
+        if flag not in _ITEM_SIZE:
+            raise _Broken(f"{where} has the unknown dtype {flag}")
+        length = _ITEM_SIZE[flag]
+        for dimension in part:
+            length *= dimension
+        _skip(file, length, size, f"{where} of shape {part}")
+
+
+def _take_shape(file: BinaryIO, where: str, numpy: bool = False) -> Optional[Tuple[int, ...]]:
+    """A shape; with `numpy` perhaps None, which is that of no value."""
+    (rank,) = _take(file, "<i", where)
+    if numpy and rank == -1:
+        return None
+    if not 0 <= rank <= _MAX_RANK:
+        raise _Broken(f"{where} has rank {rank}")
+    shape = _take(file, f"<{rank}q", where)
+    if any(dimension < 0 for dimension in shape):
+        raise _Broken(f"{where} has shape {shape}")
+    return shape
 
 
 def _take(file: BinaryIO, layout: str, what: str) -> tuple:
