@@ -7,6 +7,7 @@
 #include "../core/cache.h"
 #include "../core/check.h"
 #include "../core/sizes.h"
+#include "../ops/given_types.h"
 
 namespace mxq {
 namespace {
@@ -87,6 +88,7 @@ std::shared_ptr<const BoundNode> bind(const NodePtr& node, Device device, std::v
   }
   op.infer_types(&in_types, &out_types);
   op.infer_shapes(&in_shapes, &out_shapes);
+  check_given_types(in, in_types, in_shapes);
   for (const Shape& shape : out_shapes) check_shape(shape);
   auto bound = std::make_shared<BoundNode>();
   bound->node = node;

@@ -6,6 +6,7 @@
 #include <sstream>
 
 #include "../core/sizes.h"
+#include "given_types.h"
 #include "output_stage.h"
 
 namespace mxq {
@@ -278,6 +279,7 @@ std::vector<std::vector<TensorType>> RegionOp::types(const std::vector<TensorTyp
     }
     op.infer_types(&in_types, &out_types);
     op.infer_shapes(&in_shapes, &out_shapes);
+    check_given_types(*i, in_types, in_shapes);
     for (size_t k = 0; k < o->size(); ++k) (*o)[k] = {out_types[k], out_shapes[k]};
     values.push_back(*o);
   };

@@ -191,3 +191,25 @@ def test_a_region_on_a_batch_without_examples():
 def test_what_must_not_be_empty(shape):
     arrays = [np.zeros(shape, np.int8), np.zeros((8, shape[-1], 1, 1), np.int8), np.ones(8, np.float32)]
     assert "only the batch" in refusal(lambda: call("mxq_conv", arrays, **dict(LINEAR, num_filter=8, no_bias=True)))
+
+
+SCALAR = [np.zeros((1, 2, 2, 4), np.int8), np.zeros((8, 4, 1, 1), np.int8), np.ones((), np.float32)]
+FROM_ONE = ("mxq_conv", "c", "i0 i1 {}", "kernel=(1, 1)", "num_filter=8", "no_bias=True")
+
+
+def test_a_shape_without_dimensions_is_not_filled_in_when_there_is_an_array():
+    """MXNet's way to say "unknown" is also an array of one number: the scales of eight channels would be read of it."""
+    text = refusal(lambda: call("mxq_conv", SCALAR, **dict(LINEAR, num_filter=8, no_bias=True)))
+    assert "input 2 has shape ()" in text and "(8,)" in text, text
+    given = dict(graph="\t".join(FROM_ONE).format("i2"), num_inputs=3, outputs="0", node="r")
+    text = refusal(lambda: call("mxq_region", SCALAR, **given))
+    assert "input 2 has shape ()" in text and "(8,)" in text, text
+
+
+def test_a_shape_without_dimensions_inside_of_a_region():
+    lines = ["mxq_dequantize\ts\ti2\tscale=1", "\t".join(FROM_ONE).format("0")]
+    arrays = [*SCALAR[:2], np.ones((), np.int8)]
+    for backend in ("auto", "ref"):
+        given = dict(graph="\n".join(lines), num_inputs=3, outputs="1", node="r", backend=backend)
+        text = refusal(lambda g=given: call("mxq_region", arrays, **g))
+        assert "mxq_conv 'c'" in text and "has shape ()" in text, text
