@@ -45,7 +45,7 @@ FLAGS = "-O3 -std=c++17 -fPIC -fopenmp -ffp-contract=off -Wall -Wextra -pthread"
 #: MXQ_SANITIZE=1 builds mxq/lib/libmxq_sanitized.so in place of libmxq_cpu.so, with GCC's sanitizers for addresses and
 #: undefined behaviour, for ci/fuzz.sh. A process that loads it has to preload libasan.so.
 SANITIZE = os.environ.get("MXQ_SANITIZE", "0") != "0"
-SANITIZERS = "-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -g1".split()
+SANITIZERS = "-O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -g1".split()
 #: Functions of MXNet's lib_api.cc that src_ops/mxnet replaces; its own get another name.
 REPLACED = (
     "_opCallParseAttrs _opCallInferType _opCallInferShape _opCallCreateOpState _opCallFStatefulCompute _msgSize _msgGet"

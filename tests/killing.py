@@ -191,7 +191,7 @@ class Search:
         texts = [open(path).read() for path in (found, wanted)]  # noqa: SIM115
         assert texts[0] == texts[1], texts
         assert not [name for name in os.listdir(os.path.dirname(found)) if name.endswith(".tmp")]
-        return f"{self.looked} of them with measurements, the end is that of one run"
+        return f"measurements were left {self.looked} times, the end is that of one run"
 
 
 def main(kind, times, seed):

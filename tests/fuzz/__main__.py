@@ -7,8 +7,10 @@ counts; the status is 0 if there is no finding.
 
 import argparse
 import faulthandler
+import functools
 import os
 import pickle
+import resource
 import subprocess
 import sys
 import tempfile
@@ -18,6 +20,7 @@ from typing import Callable, Tuple
 
 FUZZERS = ("operators", "regions", "files")
 _ALONE = 2000  # cases of a process
+_MEMORY = 8 << 30  # bytes that readers of small files have
 _SLOW = 120  # seconds after which a case counts as hanging
 
 
@@ -31,8 +34,8 @@ def make(fuzzer: str, library: str, corpus: str) -> Callable[[int], str]:
     from .operators import Operators
 
     with open(corpus, "rb") as file:
-        calls = pickle.load(file)
-    return Operators(abi.Library(library), calls, fuzzer == "regions").case
+        calls, implementations = pickle.load(file)
+    return Operators(abi.Library(library), calls, implementations, fuzzer == "regions").case
 
 
 def run_cases(options: argparse.Namespace) -> int:
@@ -53,9 +56,13 @@ def child(options: argparse.Namespace, fuzzer: str, first: int, count: int, note
     command = [sys.executable, "-m", "tests.fuzz", "--library", options.library, "--corpus", options.corpus]
     command += ["--note", note, "--fuzzer", fuzzer, "--first", str(first), "--count", str(count)]
     environment = dict(os.environ, OMP_WAIT_POLICY="passive")
+    limit = None
     if fuzzer == "files":  # Python's readers, with MXNet: nothing of the library runs
         environment.pop("LD_PRELOAD", None)
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
+        limit = functools.partial(resource.setrlimit, resource.RLIMIT_AS, (_MEMORY, _MEMORY))
+    done = subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment, preexec_fn=limit
+    )
     return done.returncode, done.stdout
 
 
@@ -90,11 +97,13 @@ def record(library: str, path: str) -> None:
     from ..host import devices, standin
 
     standin.install(library, devices.Cpu)
+    from mxq.native import library as native
+
     from .corpus import record
 
     calls = record()
     with open(path, "wb") as file:
-        pickle.dump(calls, file)
+        pickle.dump((calls, native.info()["ops"]), file)
     print(f"corpus: {len(calls)} calls of {len({c.op for c in calls})} operators")
 
 

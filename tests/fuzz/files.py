@@ -13,7 +13,7 @@ from mxq.calib.statistics import Statistics
 from mxq.calib.table import CalibTable
 from mxq.choice.state import SearchState
 from mxq.data.recordio import check_recordio
-from mxq.errors import MXQError
+from mxq.errors import MXQError, OutOfMemoryError
 from mxq.network.files import load_params, load_symbol
 
 from . import hostile
@@ -54,6 +54,7 @@ class Files:
         try:
             self.kinds[name][1](path)
         except MXQError as error:
+            assert not isinstance(error, OutOfMemoryError), f"{name}, of a few hundred bytes: {error}"
             assert os.path.basename(path) in str(error), f"{name}: the error does not name the file: {error}"
             return "refused"
         return "read"

@@ -107,8 +107,8 @@ def text(rng: random.Random, old: str) -> str:
 def fresh(rng: random.Random, array: np.ndarray) -> np.ndarray:
     """Other values of the kind: whole ranges of integers, the scale of floats kept."""
     values = np.random.RandomState(rng.randrange(2**32))
-    if array.dtype == np.float32:
-        return (array * values.uniform(0.5, 2, array.shape)).astype(np.float32)
+    if array.dtype.kind == "f":
+        return (array * values.uniform(0.5, 2, array.shape)).astype(array.dtype)
     if array.dtype == np.int32:
         return values.randint(-(2**13), 2**13, array.shape).astype(np.int32)
     info = np.iinfo(array.dtype)
