@@ -1,5 +1,5 @@
-// Inference fills in what is not known of inputs. An array that is there is known: a shape without dimensions, the host's
-// way to say "unknown", is then an array of one element, and must not pass for any other.
+// Inference fills in what is not known of inputs. An array that is there is known: a shape without dimensions, the
+// host's way to say "unknown", is then an array of one element, and must not pass for any other.
 #pragma once
 
 #include <vector>
