@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Fuzzes the library, built with GCC's address and undefined-behaviour sanitizers and driven by the host in tests/host
 # (no MXNet): operators with hostile attributes, shapes and types; regions with hostile text and packed layouts; and
-# Python's readers of files. The right calls that it changes are those that the tests of operators generate.
+# Python's readers of files, of other formats too. The right calls that it changes are those that the tests of operators generate.
 #
-#   bash ci/fuzz.sh                       cases 1 to 3000 of each of the three, the same at every run
-#   bash ci/fuzz.sh --cases 50000 --seed 100000 [--only operators|regions|files]
+#   bash ci/fuzz.sh                       cases 1 to 3000 of each of the four, the same at every run
+#   bash ci/fuzz.sh --cases 50000 --seed 100000 [--only operators|regions|files|importers]
 #   bash ci/fuzz.sh --replay regions:4711 one case, in this terminal
 #
 # The first run builds for some minutes (build/sanitized, mxq/lib/libmxq_sanitized.so), later ones what changed.

@@ -23,7 +23,7 @@ from .explanation import Explanation, explain  # noqa: E402
 from .explanation.preflight import preflight  # noqa: E402
 from .gluon import quantize_net  # noqa: E402
 from .importers import load  # noqa: E402
-from .interchange import check_onnx, export_ncnn, export_onnx  # noqa: E402
+from .interchange import check_onnx, export_ncnn, export_onnx, ncnn_weight_bits  # noqa: E402
 from .model import QuantizedModel  # noqa: E402
 
 __all__ = [
@@ -45,6 +45,7 @@ __all__ = [
     "export_onnx",
     "library_path",
     "load",
+    "ncnn_weight_bits",
     "preflight",
     "quantize_model",
     "quantize_net",

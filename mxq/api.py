@@ -47,6 +47,7 @@ def quantize_model(
     equalize: bool = True,
     quantize_granularity: Union[str, Mapping[str, str]] = "channel-wise",
     weight_rounding: str = "adaptive",
+    weight_bits: Union[int, Mapping[str, int]] = 8,
     bias_correction: bool = True,
     quantize_mode: str = "smart",
     excluded_sym_names: Sequence[str] = (),
@@ -126,6 +127,9 @@ def quantize_model(
             ``{'FullyConnected': 'tensor-wise'}``.
         weight_rounding: 'adaptive' rounds weights so that their errors cancel on the calibration data; 'nearest'
             rounds each to the nearest level, and so does 'adaptive' where there is a table but no data.
+        weight_bits: 8, or fewer for runtimes whose sums of two products must fit 16 bits: 7 for OpenVINO on processors
+            without 8-bit dot products; by layer with a dict, such as that of `mxq.ncnn_weight_bits`. mxq's own
+            operators need no fewer.
         bias_correction: biases take back the mean error that rounding the weights makes on the calibration data.
 
     What stays float:

@@ -58,13 +58,17 @@ def check_options(options: Options) -> None:
 
 
 def check_network(graph: Graph, options: Options) -> None:
-    """Refuses parameters that are not float32 where that is needed, and shapes of inputs that do not exist."""
+    """Refuses parameters that are not float32 where that is needed, and inputs and layers that do not exist."""
     for name, array in graph.params.items():
         if array.dtype.name in ("float16", "float64"):
             raise GraphError(
                 f"parameter {name!r} is {array.dtype.name}; quantize the float32 network: give every array as "
                 "array.astype('float32')"
             )
+    layers = [node.name for node in graph.nodes if node.op in WEIGHTED_LAYERS]
+    for name in options.weight_bits if isinstance(options.weight_bits, Mapping) else ():
+        if name not in layers:
+            raise ConfigError(f"weight_bits has {name!r}, which is no layer with weights{nearest(name, layers)}")
     for node in graph.nodes:
         for value in node.inputs[1:] if node.op in WEIGHTED_LAYERS else ():
             array = graph.param_of(value)
@@ -117,6 +121,12 @@ def _count(name: str, value: Any) -> None:
 def _share(name: str, value: Any) -> None:
     if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not 0 <= value <= 1:
         raise ConfigError(f"{name}={value!r}: accepted is a number from 0 (nothing) to 1 (all)")
+
+
+def _bits(name: str, value: Any) -> None:
+    for bits in value.values() if isinstance(value, Mapping) else [value]:
+        if isinstance(bits, bool) or not isinstance(bits, int) or not 2 <= bits <= 8:
+            raise ConfigError(f"{name}={value!r}: accepted is an integer from 2 to 8, or a dict of these by layer")
 
 
 def _optional_count(name: str, value: Any) -> None:
@@ -174,6 +184,7 @@ _CHECKS: Dict[str, Callable[[str, Any], None]] = {
     "num_calib_examples": _optional_count,
     "batch_size": _count,
     "precision_budget": _share,
+    "weight_bits": _bits,
     "quantize_granularity": _granularity,
     "sub_batch": _optional_count,
     "data_names": _names,

@@ -243,6 +243,7 @@ def _quantized(plan: Plan, table: Optional[CalibTable], options: Options, moment
                 channel_means=table.channel_means if table is not None and options.bias_correction else None,
                 moments=moments,
                 rounded=rounded,
+                weight_bits=options.weight_bits,
             ),
         ],
         stage="qdq",

@@ -125,6 +125,7 @@ def quantize_net(
     equalize: bool = True,
     quantize_granularity: Union[str, Mapping[str, str]] = "channel-wise",
     weight_rounding: str = "adaptive",
+    weight_bits: Union[int, Mapping[str, int]] = 8,
     bias_correction: bool = True,
     quantize_mode: str = "smart",
     exclude_layers: Sequence[str] = (),

@@ -1,10 +1,10 @@
 """Float networks as ONNX and ncnn files, and ONNX files beside MXNet."""
 
-from typing import Mapping, Sequence
+from typing import Dict, Mapping, Sequence
 
 from .api import read_network
 from .export import OnnxCheck, check, write_onnx
-from .export.ncnn import simplified, write_ncnn
+from .export.ncnn import WINOGRAD_BITS, simplified, winograd_layers, write_ncnn
 from .network.params import require_params
 
 
@@ -52,6 +52,21 @@ def export_ncnn(sym, params, prefix: str, data_shapes: Mapping[str, Sequence[int
     require_params(graph, list(data_shapes))
     shapes = {name: tuple(shape) for name, shape in data_shapes.items()}
     write_ncnn(simplified(graph, shapes), prefix, shapes)
+
+
+def ncnn_weight_bits(sym, params) -> Dict[str, int]:
+    """The `weight_bits` of quantize_model for ncnn's Winograd convolutions, whose sums have 16 bits.
+
+    >>> bits = mxq.ncnn_weight_bits("net-symbol.json", "net-0000.params")  # doctest: +SKIP
+    >>> model = mxq.quantize_model("net-symbol.json", "net-0000.params", images, weight_bits=bits)  # doctest: +SKIP
+
+    They are 3x3 convolutions without stride, dilation or groups that read 64 channels or more: 6 bits each. Needed
+    where ncnn uses that algorithm for integers and sums overflow (``opt.use_winograd_convolution = false`` avoids it).
+
+    Args:
+        sym, params: as for quantize_model.
+    """
+    return dict.fromkeys(winograd_layers(read_network(sym, params)), WINOGRAD_BITS)
 
 
 def check_onnx(sym, params, path: str, data, *, num_examples: int = 8, optimize: bool = False) -> OnnxCheck:

@@ -37,6 +37,7 @@ class Options(NamedTuple):
     quantize_mode: str = "smart"
     quantize_granularity: Union[str, Mapping[str, str]] = "channel-wise"
     weight_rounding: str = "adaptive"
+    weight_bits: Union[int, Mapping[str, int]] = 8
     equalize: bool = True
     bias_correction: bool = True
     activation_bits: int = 8

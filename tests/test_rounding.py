@@ -49,16 +49,19 @@ def test_error_on_the_inputs_is_smaller_than_that_of_nearest(seed, groups):
     blocks=st.sampled_from([1, 3]),
     outputs=st.sampled_from([1, 31, 32, 33, 70]),
     columns=st.integers(1, 40),
+    bits=st.sampled_from([8, 7, 6]),
 )
-def test_the_native_loop_is_that_of_numpy(seed, groups, blocks, outputs, columns):
+def test_the_native_loop_is_that_of_numpy(seed, groups, blocks, outputs, columns, bits):
     random = np.random.RandomState(seed)
     weight = random.randn(groups * outputs, blocks * columns).astype(np.float32)
     rows = random.randn(groups * blocks, 80, columns).astype(np.float32)
-    _, scale = quantize_weight(weight)
+    nearest, scale = quantize_weight(weight, bits=bits)
+    assert np.abs(nearest.astype(int)).max() == 2 ** (bits - 1) - 1
     moments = np.matmul(rows.transpose(0, 2, 1), rows)
-    native = round_weight(weight, scale, moments)
+    native = round_weight(weight, scale, moments, bits)
+    assert np.abs(native.astype(int)).max() <= 2 ** (bits - 1) - 1
     with mock.patch.object(rounding, "native_library", lambda: None):
-        plain = round_weight(weight, scale, moments)
+        plain = round_weight(weight, scale, moments, bits)
     # They add in another order: a sum in the middle between two levels may fall to either side.
     assert np.mean(native != plain) <= 0.01
 

@@ -125,12 +125,22 @@ def requantize(acc: np.ndarray, scale, qparams: QParams) -> np.ndarray:
     )
 
 
-def quantize_weight(weight: np.ndarray, absmax: np.ndarray = None) -> Tuple[np.ndarray, np.ndarray]:
+def weight_levels(bits: int) -> int:
+    """Largest integer of symmetric weights of so many bits.
+
+    >>> weight_levels(8), weight_levels(7), weight_levels(6)
+    (127, 63, 31)
+    """
+    return 2 ** (bits - 1) - 1
+
+
+def quantize_weight(weight: np.ndarray, absmax: np.ndarray = None, bits: int = 8) -> Tuple[np.ndarray, np.ndarray]:
     """Per-output-channel symmetric int8 weights.
 
     Args:
         weight: float array, output channels first.
         absmax: range per output channel; the largest absolute value by default.
+        bits: 8, or fewer for processors that add two products in 16 bits.
 
     Returns:
         (int8 weight of the same shape, float32 scale of shape (O,)). An all-zero channel gets scale 1.
@@ -138,11 +148,12 @@ def quantize_weight(weight: np.ndarray, absmax: np.ndarray = None) -> Tuple[np.n
     weight = np.asarray(weight, np.float32)
     flat = np.abs(weight).reshape(weight.shape[0], -1)
     absmax = flat.max(axis=1) if absmax is None else np.asarray(absmax, np.float32)
-    scale = (absmax.astype(np.float64) / LEVELS["int8"]).astype(np.float32)
+    levels = weight_levels(bits)
+    scale = (absmax.astype(np.float64) / levels).astype(np.float32)
     scale = np.where(scale >= np.finfo(np.float32).tiny, scale, np.float32(1.0))
     column = scale.reshape((-1,) + (1,) * (weight.ndim - 1))
     q = np.rint(weight.astype(np.float64) / column.astype(np.float64))
-    return np.clip(q, -LEVELS["int8"], LEVELS["int8"]).astype(np.int8), scale
+    return np.clip(q, -levels, levels).astype(np.int8), scale
 
 
 def quantize_bias(bias: np.ndarray, in_scale: float, weight_scale: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..native.loops import native_library
 from ..native.threads import thread_pool
-from .qmath import LEVELS
+from .qmath import weight_levels
 
 #: Added to the diagonal, relative to its mean: the sample is finite.
 DAMPING = 0.01
@@ -24,7 +24,7 @@ _OUTPUTS = 32  # that the native library rounds together
 _CUTS = 8  # of the work, among threads
 
 
-def round_weight(weight: np.ndarray, scale: np.ndarray, moments: np.ndarray) -> np.ndarray:
+def round_weight(weight: np.ndarray, scale: np.ndarray, moments: np.ndarray, bits: int = 8) -> np.ndarray:
     """int8 weights with a small error on inputs of the given second moments.
 
     Args:
@@ -32,9 +32,10 @@ def round_weight(weight: np.ndarray, scale: np.ndarray, moments: np.ndarray) -> 
         scale: float32 (O,), see `mxq.arithmetic.qmath.quantize_weight`.
         moments: (groups, K, K), K the weights per output; or (groups * blocks, K, K): blocks of K weights each, those
             of different blocks count as independent.
+        bits: of the weights; the scale is for so many.
 
     Returns:
-        int8 array of the weight's shape, in [-127, 127].
+        int8 array of the weight's shape, from -127 to 127 with 8 bits.
     """
     parts, columns = moments.shape[:2]
     blocks = weight.size // len(weight) // columns
@@ -43,7 +44,7 @@ def round_weight(weight: np.ndarray, scale: np.ndarray, moments: np.ndarray) -> 
     factor = _factor(moments, order)
     by_column = np.ascontiguousarray(weight, np.float32).reshape(parts // blocks, -1, blocks, columns)
     scales = np.ascontiguousarray(scale, np.float32).reshape(by_column.shape[:2])
-    return _nearest_plane(by_column, scales, order, factor).reshape(weight.shape)
+    return _nearest_plane(by_column, scales, order, factor, weight_levels(bits)).reshape(weight.shape)
 
 
 def _factor(moments: np.ndarray, order: np.ndarray) -> np.ndarray:
@@ -63,7 +64,9 @@ def _factor(moments: np.ndarray, order: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(transposed / np.einsum("gkk->gk", lower)[:, ::-1, None], np.float32)
 
 
-def _nearest_plane(weight: np.ndarray, scales: np.ndarray, order: np.ndarray, factor: np.ndarray) -> np.ndarray:
+def _nearest_plane(
+    weight: np.ndarray, scales: np.ndarray, order: np.ndarray, factor: np.ndarray, levels: int
+) -> np.ndarray:
     """Rounds column after column, each corrected by the errors of those before it.
 
     Args:
@@ -71,35 +74,37 @@ def _nearest_plane(weight: np.ndarray, scales: np.ndarray, order: np.ndarray, fa
         scales: float32 (groups, outputs).
         order: int64 (groups * blocks, K), in which the columns are rounded.
         factor: what `_factor` returns.
+        levels: largest integer.
 
     Returns:
         int8 array of the weight's shape.
     """
     library = native_library()
     if library is None:
-        return nearest_plane_in_numpy(weight, scales, order, factor)
+        return nearest_plane_in_numpy(weight, scales, order, factor, levels)
     rounded = np.empty(weight.shape, np.int8)
     _, outputs, blocks, columns = weight.shape
     tasks = len(order) * -(-outputs // _OUTPUTS)
     with thread_pool() as for_all:
         cuts = np.linspace(0, tasks, _CUTS + 1).astype(int).tolist()
         for_all(
-            lambda task: library.mxq_round(
+            lambda task: library.mxq_round_to(
                 weight.ctypes.data, outputs, blocks, columns, scales.ctypes.data, order.ctypes.data,
-                factor.ctypes.data, *task, rounded.ctypes.data,
+                factor.ctypes.data, *task, levels, rounded.ctypes.data,
             ),
             zip(cuts, cuts[1:]),
         )  # fmt: skip
     return rounded
 
 
-def nearest_plane_in_numpy(weight: np.ndarray, scales: np.ndarray, order: np.ndarray, factor: np.ndarray) -> np.ndarray:
-    """The meaning of the native library's mxq_round."""
+def nearest_plane_in_numpy(
+    weight: np.ndarray, scales: np.ndarray, order: np.ndarray, factor: np.ndarray, levels: int
+) -> np.ndarray:
+    """The meaning of the native library's mxq_round_to."""
     groups, outputs, blocks, columns = weight.shape
     part = np.arange(groups * blocks)[:, None]
     targets = weight.transpose(0, 2, 3, 1).reshape(groups * blocks, columns, outputs)[part, order]
     scales = np.repeat(scales, blocks, axis=0)
-    levels = np.float32(LEVELS["int8"])
     errors, rounded = np.empty_like(targets), np.empty_like(targets)
     for j in range(columns):
         wanted = targets[:, j] + np.einsum("gi,gio->go", factor[:, j, :j], errors[:, :j])

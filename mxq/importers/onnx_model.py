@@ -82,6 +82,7 @@ def _read(model, given: Mapping) -> Network:
     for tensor in graph.initializer:
         array = _array(tensor)
         net.tops[tensor.name] = Top(None, array.shape, array)
+    _check_names(graph)
     if graph.sparse_initializer:
         raise GraphError("the model has sparse initializers; accepted are dense ones")
     shapes = _inputs(graph, net, given)
@@ -141,6 +142,21 @@ def _opset(model) -> int:
         version = found[0] if found else "none"
         raise GraphError(f"operators are of version {version}; accepted are {OPSETS[0]} to {OPSETS[-1]}")
     return found[0]
+
+
+def _check_names(graph) -> None:
+    """Protobuf gives names that are no text as bytes."""
+    for names in (
+        [x.name for part in (graph.input, graph.output, graph.initializer) for x in part],
+        *map(_names, graph.node),
+    ):
+        for name in names:
+            if isinstance(name, bytes):
+                raise GraphError(f"the name {name!r} is no UTF-8 text")
+
+
+def _names(node) -> list:
+    return [node.name, node.op_type, node.domain, *node.input, *node.output, *(a.name for a in node.attribute)]
 
 
 def _inputs(graph, net: OnnxNet, given: Mapping) -> Dict[str, Tuple[int, ...]]:

@@ -29,9 +29,11 @@ def native_library() -> Optional[ctypes.CDLL]:
             pointer,
         ]  # fmt: skip
         library.mxq_patches.argtypes = [pointer, number, pointer, pointer, pointer, pointer, number, pointer]
-        library.mxq_round.argtypes = [pointer] + 3 * [number] + 3 * [pointer] + 2 * [number] + [pointer]
+        library.mxq_round_to.argtypes = (
+            [pointer] + 3 * [number] + 3 * [pointer] + 2 * [number] + [ctypes.c_float, pointer]
+        )
         library.mxq_use_threads.argtypes, library.mxq_use_threads.restype = [ctypes.c_int], ctypes.c_int
-        for name in ("measure", "count", "add_extremes", "patches", "round"):
+        for name in ("measure", "count", "add_extremes", "patches", "round_to"):
             getattr(library, f"mxq_{name}").restype = None
         return library
     except (OSError, AttributeError) as error:

@@ -16,7 +16,7 @@ from typing import Callable, Dict, Mapping, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
-from ..arithmetic.qmath import INT32_MAX, LEVELS, QParams, quantize_bias, quantize_weight, range_to_qparams
+from ..arithmetic.qmath import INT32_MAX, QParams, quantize_bias, quantize_weight, range_to_qparams, weight_levels
 from ..arithmetic.rounding import round_weight
 from ..errors import CalibrationError
 from ..network.graph import Graph, Node, Value
@@ -24,6 +24,9 @@ from ..network.identity import tensor_key
 from ..ops import COMPUTE, Unit
 from ..ops.weighted import geometry_of
 from .annotate import units
+
+#: Of int8 weights, unless fewer are asked for.
+WEIGHT_BITS = 8
 
 
 def quantize_params(
@@ -33,6 +36,7 @@ def quantize_params(
     channel_means: Optional[Mapping[str, Sequence[float]]] = None,
     moments: Mapping[str, np.ndarray] = None,
     rounded: Dict = None,
+    weight_bits: Union[int, Mapping[str, int]] = WEIGHT_BITS,
 ) -> Graph:
     """Returns a copy of the graph (after `insert_qdq`) whose units read quantized parameters.
 
@@ -43,6 +47,7 @@ def quantize_params(
         moments: layer -> second moments of its inputs (see mxq.calib.second_moments), for weights rounded so that
             errors cancel; layers without are rounded to nearest.
         rounded: remembers those weights from one call to the next, for the same network in other selections of int8.
+        weight_bits: of all layers, or by layer, for those named.
     """
     graph = graph.copy()
     rounded = {} if rounded is None else rounded
@@ -55,7 +60,8 @@ def quantize_params(
             shift = None
             if mean is not None and _has_channels(graph, unit):
                 shift = functools.partial(_mean_shift, graph, unit, np.asarray(mean, np.float64))
-            _quantize_unit(graph, unit.head, in_qparams(source), chosen, shift, moments or {}, done, rounded)
+            bits = weight_bits if isinstance(weight_bits, int) else weight_bits.get(unit.head.name, WEIGHT_BITS)
+            _quantize_unit(graph, unit.head, in_qparams(source), chosen, bits, shift, moments or {}, done, rounded)
     graph.sort()
     graph.prune()
     return graph
@@ -75,6 +81,7 @@ def _quantize_unit(
     head: Node,
     qparams: QParams,
     granularity: str,
+    bits: int,
     mean_shift: Optional[Callable],
     moments: Mapping[str, np.ndarray],
     done: Dict,
@@ -89,13 +96,13 @@ def _quantize_unit(
     if bias is not None and qparams is not None:
         # Half of int32 is left to the sum of products.
         smallest = np.abs(bias) / (INT32_MAX // 2) / qparams.scale
-        absmax = np.maximum(absmax, (smallest * LEVELS["int8"]).astype(np.float32))
-    key = (weight_name, absmax.tobytes())
+        absmax = np.maximum(absmax, (smallest * weight_levels(bits)).astype(np.float32))
+    key = (weight_name, absmax.tobytes(), bits)
     if key not in done:
-        quantized, scale = quantize_weight(weight, absmax)
+        quantized, scale = quantize_weight(weight, absmax, bits)
         if head.name in moments:
             if (head.name, *key) not in rounded:
-                rounded[(head.name, *key)] = round_weight(weight, scale, moments[head.name])
+                rounded[(head.name, *key)] = round_weight(weight, scale, moments[head.name], bits)
             quantized = rounded[(head.name, *key)]
         weight_q = graph.add_param(f"{weight_name}_quantize", quantized)
         weight_scale = graph.add_param(f"{weight_name}_scale", scale)

@@ -11,12 +11,11 @@ namespace mxq {
 namespace {
 
 constexpr int64_t kOutputs = 32;  // that are rounded together
-constexpr float kLevels = 127.f;
 
 // rounded[j] is the level nearest to target[j] + sum of factor[j][i] * errors[i] for i < j, and errors[j] how far it is
 // from target[j]. Arrays are (columns, kOutputs), factor (columns, columns).
 MXQ_CLONES void nearest_plane(const float* factor, int64_t columns, const float* scale, const float* targets,
-                              float* errors, float* rounded) {
+                              float levels, float* errors, float* rounded) {
   for (int64_t j = 0; j < columns; ++j) {
     const float* row = factor + j * columns;
     float wanted[kOutputs] = {};
@@ -29,7 +28,7 @@ MXQ_CLONES void nearest_plane(const float* factor, int64_t columns, const float*
 #pragma omp simd
     for (int l = 0; l < kOutputs; ++l) {
       const float level = std::nearbyintf((wanted[l] + target[l]) / scale[l]);
-      const float held = level < -kLevels ? -kLevels : level > kLevels ? kLevels : level;
+      const float held = level < -levels ? -levels : level > levels ? levels : level;
       rounded[j * kOutputs + l] = held;
       errors[j * kOutputs + l] = target[l] - held * scale[l];
     }
@@ -39,17 +38,17 @@ MXQ_CLONES void nearest_plane(const float* factor, int64_t columns, const float*
 }  // namespace
 }  // namespace mxq
 
-// Rounds weight (groups, outputs, blocks, columns) to int8 in tasks [begin, end) of all
+// Rounds weight (groups, outputs, blocks, columns) to integers from -levels to levels in tasks [begin, end) of all
 // groups * blocks * ceil(outputs / 32): each is a block of columns for some outputs of a group.
 //
 // scale (groups, outputs); order, factor: of each group and block, columns in the order in which they are rounded, and
 // (columns, columns) the share of the error of column i that column j takes up, at [j][i].
-extern "C" void mxq_round(const float* weight, int64_t outputs, int64_t blocks, int64_t columns, const float* scale,
-                          const int64_t* order, const float* factor, int64_t begin, int64_t end,
-                          int8_t* rounded) noexcept {
+extern "C" void mxq_round_to(const float* weight, int64_t outputs, int64_t blocks, int64_t columns, const float* scale,
+                             const int64_t* order, const float* factor, int64_t begin, int64_t end, float levels,
+                             int8_t* rounded) noexcept {
   using mxq::kOutputs;
   const int64_t chunks = (outputs + kOutputs - 1) / kOutputs;
-  std::vector<float> targets(columns * kOutputs), errors(columns * kOutputs), levels(columns * kOutputs);
+  std::vector<float> targets(columns * kOutputs), errors(columns * kOutputs), found(columns * kOutputs);
   float scales[kOutputs];
   for (int64_t task = begin; task < end; ++task) {
     const int64_t part = task / chunks, first = task % chunks * kOutputs;
@@ -63,10 +62,10 @@ extern "C" void mxq_round(const float* weight, int64_t outputs, int64_t blocks, 
       scales[l] = scale[group * outputs + first + std::min(l, here - 1)];
       for (int64_t j = 0; j < columns; ++j) targets[j * kOutputs + l] = weight[at(l, j)];
     }
-    mxq::nearest_plane(factor + part * columns * columns, columns, scales, targets.data(), errors.data(),
-                       levels.data());
+    mxq::nearest_plane(factor + part * columns * columns, columns, scales, targets.data(), levels, errors.data(),
+                       found.data());
     for (int64_t l = 0; l < here; ++l) {
-      for (int64_t j = 0; j < columns; ++j) rounded[at(l, j)] = static_cast<int8_t>(levels[j * kOutputs + l]);
+      for (int64_t j = 0; j < columns; ++j) rounded[at(l, j)] = static_cast<int8_t>(found[j * kOutputs + l]);
     }
   }
 }

@@ -90,6 +90,43 @@ def test_scales_are_those_of_weights_and_ranges(name):
     assert all(scales == (min(table.weights[layer]),) for layer, scales in whole.weights.items())
 
 
+def test_weights_of_fewer_bits():
+    """By layer, in the network and in the table; integers are rounded to the smaller grid."""
+    model, net = quantized("depthwise", weight_bits={"project": 6, "fc": 7})
+    scales = table_of(model.qdq).weights
+    for node in model.floats.nodes:
+        if node.name in scales and int(node.get("num_group", 1)) == 1:
+            largest = {"project": 31, "fc": 63}.get(node.name, 127)
+            q = model.qdq.params[f"{node.inputs[1].node.name}_quantize"].astype(int)
+            weight = np.abs(model.floats.param_of(node.inputs[1])).reshape(len(q), -1).max(axis=1)
+            assert np.abs(q).max() == largest, node.name
+            np.testing.assert_allclose(scales[node.name], largest / weight, rtol=1e-6)
+    refused(lambda: quantized("depthwise", weight_bits={"projekt": 6}), "no layer with weights", "project")
+    refused(lambda: quantized("depthwise", weight_bits=9), "weight_bits=9", "from 2 to 8")
+
+
+def test_layers_of_winograd():
+    data = mx.sym.var("data")
+    kinds = {
+        "plain": {},
+        "strided": {"stride": (2, 2)},
+        "dilated": {"dilate": (2, 2)},
+        "grouped": {"num_group": 2},
+        "small": {"kernel": (1, 1)},
+        "biased": {"no_bias": False},
+    }
+    symbol = mx.sym.Group(
+        [
+            mx.sym.Convolution(data, name=name, **{"kernel": (3, 3), "num_filter": 4, "no_bias": True, **kind})
+            for name, kind in kinds.items()
+        ]
+    )
+    for channels, expected in ((64, {"plain": 6, "biased": 6}), (62, {})):
+        shapes = zip(symbol.list_arguments(), symbol.infer_shape(data=(1, channels, 9, 9))[0])
+        params = {name: mx.nd.zeros(shape) for name, shape in shapes if name != "data"}
+        assert mxq.ncnn_weight_bits(symbol, params) == expected
+
+
 def mxq_input(model, layer):
     """Key of what a layer reads, in the table."""
     node = next(node for node in model.qdq.nodes if node.name == layer)

@@ -18,7 +18,7 @@ import time
 from collections import Counter
 from typing import Callable, Tuple
 
-FUZZERS = ("operators", "regions", "files")
+FUZZERS = ("operators", "regions", "files", "importers")
 _ALONE = 2000  # cases of a process
 _MEMORY = 8 << 30  # bytes that readers of small files have
 _SLOW = 120  # seconds after which a case counts as hanging
@@ -30,6 +30,10 @@ def make(fuzzer: str, library: str, corpus: str) -> Callable[[int], str]:
         from .files import Files
 
         return Files().case
+    if fuzzer == "importers":
+        from .importers import Importers
+
+        return Importers().case
     from ..host import abi
     from .operators import Operators
 
@@ -57,7 +61,7 @@ def child(options: argparse.Namespace, fuzzer: str, first: int, count: int, note
     command += ["--note", note, "--fuzzer", fuzzer, "--first", str(first), "--count", str(count)]
     environment = dict(os.environ, OMP_WAIT_POLICY="passive")
     limit = None
-    if fuzzer == "files":  # Python's readers, with MXNet: nothing of the library runs
+    if fuzzer in ("files", "importers"):  # Python's readers, with MXNet: nothing of the library runs
         environment.pop("LD_PRELOAD", None)
         limit = functools.partial(resource.setrlimit, resource.RLIMIT_AS, (_MEMORY, _MEMORY))
     done = subprocess.run(

@@ -431,6 +431,16 @@ def test_versions_and_shapes():
     refused(lambda: load(model), "'x'", "(2, 6, 0, 8)", "data_shapes", error=mxq.MXQError)
 
 
+def test_names_that_are_no_text():
+    model = model_of([node("Relu", outputs="yz")], {"x": X}, {}, outputs=("yz",)).SerializeToString()
+    for text, reason in ((b"\xff\xfe", "is no UTF-8 text"), (b"y\x01", "has control characters")):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "net.onnx")
+            with open(path, "wb") as file:
+                file.write(model.replace(b"yz", text))
+            refused(lambda p=path: mxq.load(p), reason, error=mxq.MXQError)
+
+
 @settings(max_examples=120, deadline=None)
 @given(st.integers(0, 1 << 30))
 def test_damaged_files_are_refused_or_read(seed):

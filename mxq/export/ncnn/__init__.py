@@ -10,6 +10,16 @@ from . import (  # noqa: F401  (each registers its rows)
 )
 from .net import Net
 from .scales import ranges_of, table_of, with_ranges_only
+from .weighted import WINOGRAD_BITS, winograd_layers
 from .write import simplified, write_ncnn
 
-__all__ = ["Net", "ranges_of", "simplified", "table_of", "with_ranges_only", "write_ncnn"]
+__all__ = [
+    "WINOGRAD_BITS",
+    "Net",
+    "ranges_of",
+    "simplified",
+    "table_of",
+    "winograd_layers",
+    "with_ranges_only",
+    "write_ncnn",
+]

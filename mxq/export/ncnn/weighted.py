@@ -9,9 +9,10 @@ from typing import Dict, List, NamedTuple, Optional, Tuple
 import numpy as np
 
 from ...arithmetic.qmath import QParams
-from ...network.graph import Node, Value
+from ...network.graph import Graph, Node, Value
 from ...ops.fuse import native_activation
 from ...ops.spec import sole_user
+from ...ops.weighted import tuple_attr
 from ...passes.lower import DEQUANTIZE, QUANTIZE
 from ...passes.quantize_params import in_qparams
 from ..layers import padding_in_front, per_axis
@@ -91,6 +92,23 @@ def _scale_behind(b: Builder, value: Value) -> Optional[float]:
             if len(weight.shape) != 4 or _term(int(node.get("num_group", 1)), weight) is None:
                 return None
     return in_qparams(pair).scale
+
+
+#: Input channels from which ncnn's 3x3 Winograd transform of full 8-bit weights overflows 16 bits, and what does not.
+_WINOGRAD_CHANNELS, WINOGRAD_BITS = 64, 6
+
+
+def winograd_layers(graph: Graph) -> List[str]:
+    """Convolutions that ncnn may compute by Winograd's transform, with sums that 8-bit weights overflow."""
+    found = []
+    for node in graph.nodes:
+        weight = graph.param_of(node.inputs[1]) if node.op == "Convolution" else None
+        if weight is None or weight.shape[2:] != (3, 3) or weight.shape[1] < _WINOGRAD_CHANNELS:
+            continue
+        plain = all(set(tuple_attr(node, key, 2, 1)) == {1} for key in ("stride", "dilate"))
+        if plain and int(node.get("num_group", 1)) == 1:
+            found.append(node.name)
+    return found
 
 
 def _two(given: Tuple[int, ...], default: int) -> Tuple[int, int]:
