@@ -23,6 +23,7 @@ from .ops.weighted import geometry_of
 from .passes.annotate import quantized_values, units
 from .passes.equalize import channel_scales, equalize
 from .passes.insert_qdq import FINE_STEPS, finer_readers
+from .passes.mixtures import without_mixtures
 
 _log = logging.getLogger(__name__)
 
@@ -100,6 +101,7 @@ def calibrate(plan, options) -> Calibration:
         )
         table = table.extended(channel_factors=factors, data_shapes=input_shapes(floats))
         table = table if foreign is None else _with_foreign(table, foreign)
+    annotated = without_mixtures(annotated, table.ranges, plan.integers, options.quantize_mode)
     return Calibration(floats, annotated, table, moments, statistics)
 
 

@@ -34,6 +34,7 @@ from .passes.fold_batchnorm import fold_batchnorm
 from .passes.fold_pad import fold_pad
 from .passes.form_regions import form_regions
 from .passes.fuse_scalars import fuse_scalars
+from .passes.indices import zeros
 from .passes.inference_heads import HEADS, inference_heads
 from .passes.insert_qdq import TensorRange, insert_qdq
 from .passes.join_clips import join_clips
@@ -79,7 +80,7 @@ class Plan(NamedTuple):
     @property
     def constants(self) -> Set[str]:
         """Keys of the tensors that depend on no data."""
-        varying = from_data(self.floats)
+        varying = from_data(self.floats) - zeros(self.floats)
         return {key for key, value in self.tensors.items() if value.node.name not in varying}
 
 

@@ -15,6 +15,7 @@ from ..ops import COMPUTE, REDUCE, SELECT, UNIT, Unit, lookup
 from ..ops.affine import AFFINE_SPEC, has_slopes
 from ..ops.unary import UNARY_SPEC, find_cones, is_cone
 from .drop_noops import is_noop
+from .indices import indices
 from .shape_states import open_shapes
 
 Key = Tuple[int, int]
@@ -38,7 +39,7 @@ def annotate(
         integer_inputs: data variables that arrive as integers already.
     """
     graph = graph.copy()
-    excluded = {**_of_open_shape(graph), **(excluded or {})}
+    excluded = {**indices(graph), **_of_open_shape(graph), **(excluded or {})}
     reasons = _refusals(graph, excluded, calibrated)
     candidates = _candidates(graph, reasons, set(excluded), calibrated)
     chosen = _choose(graph, candidates, mode, reasons, set(integer_inputs))

@@ -10,6 +10,8 @@ Whose range a tensor has:
 * that of the concat that is its only user, so that the concat only copies;
 * that of its source where a unit merely moves or selects values.
 
+What a float operator computes, or the network gets as float, is read as it is by what stays float.
+
 With 11 bits, what a multiplying unit reads is written in two 8-bit parts (`fine_steps` on both nodes), and pooling,
 concat and residual sums read the float value itself: no rounding there.
 """
@@ -20,7 +22,7 @@ from ..arithmetic.qmath import range_to_qparams
 from ..calib.table import CalibTable
 from ..network.graph import Graph, Use, Value
 from ..network.identity import tensor_key
-from ..ops import COMPUTE, SELECT, UNARY, Unit
+from ..ops import COMPUTE, SELECT, UNARY, UNIT, Unit
 from ..ops.affine import affine_of
 from ..ops.fuse import ADD, LIMIT, read_chain
 from ..ops.unary import BINARY, ELEMENTWISE
@@ -66,7 +68,11 @@ def insert_qdq(
     for value in quantized_values(graph):
         key = (id(value.node), value.index)
         if key not in finer:
-            _insert_pair(graph, value, ranges.get(key), quantized_dtype)
+            there = UNIT not in value.node.attrs and tensor_key(value) not in (fixed or {})
+            readers = (
+                [u for u in graph.uses_of(value) if u.node is not None and UNIT in u.node.attrs] if there else None
+            )
+            _insert_pair(graph, value, ranges.get(key), quantized_dtype, readers=readers)
         elif finer[key]:
             _insert_pair(graph, value, ranges[key], quantized_dtype, FINE_STEPS[bits], finer[key])
     graph.sort()

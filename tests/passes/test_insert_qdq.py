@@ -96,7 +96,7 @@ def test_fixed_ranges_replace_calibrated_ones():
     assert _by_name(graph, _table(graph), fixed)["data"] == fixed["data"]
 
 
-def test_pairs_carry_the_range_with_full_precision_and_serve_all_readers():
+def test_pairs_carry_the_range_with_full_precision_and_serve_all_readers_of_integers():
     x = mx.sym.var("data")
     graph = _annotated(mx.sym.Group([_conv(x, "p"), _conv(x, "q"), mx.sym.exp(x, name="float_reader")]))
     lo, hi = -1.2345678901234567e-7, 9.876543210987654e-8
@@ -106,8 +106,11 @@ def test_pairs_carry_the_range_with_full_precision_and_serve_all_readers():
     dequantize = qdq.node("data_dequantize")
     for node in (pairs[0], dequantize):
         assert float(node.attrs["min_calib_range"]) == lo and float(node.attrs["max_calib_range"]) == hi
-    for reader in ("p", "q", "float_reader"):
+    for reader in ("p", "q"):
         assert qdq.node(reader).inputs[0].node is dequantize
+    assert qdq.node("float_reader").inputs[0].node is qdq.node("data")  # which is float as it comes
+    fixed = insert_qdq(graph, _table(graph), fixed={"data": TensorRange(0.0, 255.0, "uint8")})
+    assert fixed.node("float_reader").inputs[0].node is fixed.node("data_dequantize")
 
 
 def test_run_time_ranges_are_outputs_of_the_quantize_node():
