@@ -18,6 +18,7 @@ from .api import quantize_model  # noqa: E402
 from .calib.statistics import Statistics  # noqa: E402
 from .calib.table import CalibTable  # noqa: E402
 from .collection import collect_statistics  # noqa: E402
+from .delivery import deliver  # noqa: E402
 from .errors import CalibrationError, ConfigError, GraphError, LibraryError, MXQError  # noqa: E402
 from .explanation import Explanation, explain  # noqa: E402
 from .explanation.preflight import preflight  # noqa: E402
@@ -40,6 +41,7 @@ __all__ = [
     "collect_statistics",
     "contrib",
     "data",
+    "deliver",
     "explain",
     "export_ncnn",
     "export_onnx",

@@ -64,6 +64,11 @@ class Statistics(Mapping):
         twin._scales = {key: scale for key, scale in scales.items() if key in self}
         return twin
 
+    @property
+    def scales(self) -> Mapping[str, np.ndarray]:
+        """Tensor key -> factors that its channels are multiplied by in this view; samples are those without."""
+        return dict(self._scales)
+
     def copy(self) -> "Statistics":
         """Statistics that go on by themselves."""
         return copy.deepcopy(self)

@@ -1,4 +1,4 @@
-"""The command line, ``python -m mxq``: info, support, preflight, explain, export, import and table."""
+"""The command line, ``python -m mxq``: info, support, preflight, explain, export, import, table and deliver."""
 
 import argparse
 import json
@@ -6,7 +6,7 @@ import sys
 from typing import Any, Dict, List, Optional
 
 from ..errors import MXQError
-from . import exporting, importing, table
+from . import delivering, exporting, importing, table
 from .network import add_commands
 
 
@@ -24,6 +24,7 @@ def main(argv: Optional[List[str]] = None) -> int:
     exporting.add_command(commands)
     importing.add_command(commands)
     table.add_command(commands)
+    delivering.add_command(commands)
     args = parser.parse_args(argv)
     if args.command is None:
         parser.print_help()

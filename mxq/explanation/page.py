@@ -30,15 +30,16 @@ def page(explanation) -> str:
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(explanation.title)}: int8 beside float</title><style>{_asset('page.css')}</style></head>"
+        f"<title>{escape(explanation.title)}: int8 beside float</title><style>{asset('page.css')}</style></head>"
         f'<body><a class="skip" href="#summary">Skip to the content</a><header><h1>{escape(explanation.title)}</h1>'
         '<p class="soft">An int8 network beside the float network it was made from.</p>'
         f'<nav aria-label="Sections"><ul>{links}</ul></nav></header><main>{body}</main>'
-        f"<script>{_asset('page.js')}</script></body></html>\n"
+        f"<script>{asset('page.js')}</script></body></html>\n"
     )
 
 
-def _asset(name: str) -> str:
+def asset(name: str) -> str:
+    """The text of a file beside this one."""
     with open(os.path.join(os.path.dirname(__file__), name), encoding="utf-8") as file:
         return file.read()
 
