@@ -73,7 +73,8 @@ def verify(
     wrong = [(name, what_is_wrong(a, b)) for name, a, b in zip(names, zip(*exact), zip(*found))]
     wrong = [f"output {name!r} {what}" for name, what in wrong if what]
     if wrong or verified.poor(POOR):
-        verified = verified._replace(worst=_worst(model, few.parts(_MEASURED)[0], options.ctx))
+        hardest = hardest_examples(parts, exact, found, _MEASURED)
+        verified = verified._replace(worst=_worst(model, hardest, options.ctx))
         advice = f"{_say(verified.worst)}{_advice(verified.worst, options)}"
         if wrong and options.verify != "warn":
             raise GraphError(
@@ -82,6 +83,38 @@ def verify(
         what = "; ".join(wrong) or "is far from float"
         _log.warning("the int8 network %s. %s; %s", what, verified.summary(), advice)
     return verified
+
+
+def hardest_examples(parts: Sequence[Batch], exact: Sequence[Outputs], found: Sequence[Outputs], count: int) -> Batch:
+    """Those with the most noise, about `count` of them: others may say nothing about where it comes from.
+
+    Args:
+        parts: batches of which both networks ran.
+        exact, found: their outputs.
+    """
+    signal = [sum(float(np.square(np.float64(a)).sum()) for a in output) or 1.0 for output in zip(*exact)]
+    noise = [
+        sum(_noise_of_rows(a, b, part.n_valid) / s for a, b, s in zip(wanted, got, signal))
+        for part, wanted, got in zip(parts, exact, found)
+    ]
+    worst = max(range(len(parts)), key=lambda i: noise[i].max())
+    part = parts[worst]
+    if part.whole:
+        return part
+    rows = np.sort(np.argsort(-noise[worst], kind="stable")[:count])
+    return Batch({name: array.take(_indices(rows, array)) for name, array in part.arrays.items()}, len(rows))
+
+
+def _indices(rows: np.ndarray, like):
+    import mxnet as mx
+
+    return mx.nd.array(rows, ctx=like.context)
+
+
+def _noise_of_rows(a: np.ndarray, b: np.ndarray, n: int) -> np.ndarray:
+    """Squared error of each of `n` examples; of outputs without an axis for them the same for all."""
+    squares = np.nan_to_num(np.square(np.float64(a) - b), nan=np.inf)
+    return squares.reshape(n, -1).sum(axis=1) if squares.size % n == 0 else np.full(n, squares.sum() / n)
 
 
 def what_is_wrong(exact: Sequence[np.ndarray], found: Sequence[np.ndarray]) -> Optional[str]:

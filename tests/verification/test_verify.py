@@ -15,6 +15,7 @@ from mxq.network.batch_sizes import BatchSizes, arranged
 from mxq.network.graph import Graph
 from mxq.verification import FewExamples
 from mxq.verification.shapes import shapes_follow
+from mxq.verification.verify import hardest_examples
 
 from ..networks import NETWORKS, conv, fill, forward, head, relu
 from ..refusals import refused
@@ -226,3 +227,28 @@ def test_integers_as_data():
     assert model.verification.outputs[0].sqnr > 30
     model = mxq.quantize_model(sym, (args, aux), pixels)  # integers that stand for numbers of a float input
     assert model.verification.outputs[0].sqnr > 30
+
+
+def test_the_worst_operator_is_sought_on_the_examples_with_the_most_noise():
+    """All but one in sixteen examples saturate the tanh: on those nothing is rounded that anybody sees."""
+    x = mx.sym.FullyConnected(mx.sym.var("data"), num_hidden=8, no_bias=True, name="fc1")
+    x = mx.sym.FullyConnected(mx.sym.tanh(x, name="tanh1"), num_hidden=3, name="fc2")
+    sym, args, aux, _ = fill(x, {"data": (64, 4)})
+    data = np.random.RandomState(0).normal(0, 1, (64, 4)).astype(np.float32)
+    data *= np.where(np.arange(64) % 16 == 13, 0.3, 3000)[:, None].astype(np.float32)
+    with Logged() as log:
+        model = mxq.quantize_model(sym, (args, aux), data, precision_budget=0)
+    worst = model.verification.worst
+    assert worst is not None and worst.name in ("fc1", "tanh1") and worst.effect < 20, model.verification
+    assert log.about(f"{worst.name!r} costs most")
+
+
+def test_hardest_examples_are_those_with_the_most_noise():
+    parts = [Batch({"data": mx.nd.array([[i], [i + 1]])}, 2) for i in (0, 2)]
+    exact = [[np.float32([[1], [1]]), np.float32([5])], [np.float32([[1], [1]]), np.float32([5])]]
+    found = [[np.float32([[1], [2]]), np.float32([5])], [np.float32([[1], [np.nan]]), np.float32([4])]]
+    chosen = hardest_examples(parts, exact, found, 1)
+    assert chosen.n_valid == 1 and chosen.arrays["data"].asnumpy().tolist() == [[3]]
+    assert hardest_examples(parts[:1], exact[:1], found[:1], 2).arrays["data"].asnumpy().tolist() == [[0], [1]]
+    whole = [part.as_whole() for part in parts]
+    assert hardest_examples(whole, exact, found, 1) is whole[1]
