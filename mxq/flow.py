@@ -81,7 +81,8 @@ class Plan(NamedTuple):
     def constants(self) -> Set[str]:
         """Keys of the tensors that depend on no data."""
         varying = from_data(self.floats) - zeros(self.floats)
-        return {key for key, value in self.tensors.items() if value.node.name not in varying}
+        values = [*self.floats.outputs, *(value for node in self.floats.nodes for value in node.inputs)]
+        return {tensor_key(value) for value in values if value.node.name not in varying}
 
 
 def quantize_graph(graph: Graph, calib_data, options: Options) -> QuantizedModel:

@@ -24,7 +24,7 @@ def activations(statistics: Statistics, constants: Container[str] = ()) -> List[
         constants: keys of those that are constant by construction, such as initial states.
     """
     found = []
-    examples = f"{statistics.num_examples} examples"
+    examples = f"{statistics.num_examples} example{'s' if statistics.num_examples != 1 else ''}"
     for key, tensor in statistics.items():
         if not tensor.count:
             continue
