@@ -89,7 +89,8 @@ enum class Device { kCpu, kGpu };
 struct Implementation {
   const char* name;  // "onednn", "avx", "ref": what the node attribute `backend` selects
   KernelFactory make;
-  // How many times as fast as the next one in the list it was measured; null: faster. Below 1 that one comes first.
+  // How fast it was measured, where it applies, in a unit of its list; the fastest comes first. Those without keep
+  // their places before and behind all that have one.
   double (*speed)(const Op& op, const std::vector<TensorType>& in) = nullptr;
 };
 

@@ -1,6 +1,7 @@
 // The operator table and the choice of an implementation.
 #include <algorithm>
-#include <cstring>
+#include <limits>
+#include <utility>
 
 #include "check.h"
 #include "op.h"
@@ -45,6 +46,20 @@ class Nothing : public Kernel {
   void run(const std::vector<Tensor>&, const std::vector<Tensor>&, RunContext*) const override {}
 };
 
+std::vector<const Implementation*> by_speed(const std::vector<Implementation>& implementations, const Op& op,
+                                            const std::vector<TensorType>& in, bool empty) {
+  std::vector<std::pair<double, const Implementation*>> all;
+  double before = std::numeric_limits<double>::infinity();
+  for (const Implementation& each : implementations) {
+    if (each.speed) before = 0;
+    all.emplace_back(each.speed && !empty ? each.speed(op, in) : before, &each);
+  }
+  std::stable_sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.first > b.first; });
+  std::vector<const Implementation*> order;
+  for (const auto& each : all) order.push_back(each.second);
+  return order;
+}
+
 }  // namespace
 
 KernelPtr make_kernel(const OpEntry& entry, const Op& op, const std::vector<TensorType>& in,
@@ -57,14 +72,7 @@ KernelPtr make_kernel(const OpEntry& entry, const Op& op, const std::vector<Tens
   MXQ_CHECK(!implementations.empty(), "there is no implementation for GPUs in this library");
   const bool empty =
       std::all_of(out.begin(), out.end(), [](const TensorType& type) { return num_elements(type.shape) == 0; });
-  std::vector<const Implementation*> order;
-  for (size_t i = 0; i < implementations.size(); ++i) {
-    const bool first = empty || !implementations[i].speed || i + 1 == implementations.size() ||
-                       implementations[i].speed(op, in) >= 1.0;
-    if (!first) order.push_back(&implementations[i + 1]);
-    order.push_back(&implementations[i]);
-    if (!first) ++i;
-  }
+  const std::vector<const Implementation*> order = by_speed(implementations, op, in, empty);
   for (const Implementation& implementation : implementations) {
     names += std::string(names.empty() ? "" : ", ") + implementation.name;
   }

@@ -19,6 +19,7 @@
 #include "conv_reading.h"
 #include "conv_tile.h"
 #include "isa.h"
+#include "other_kernel.h"
 #include "output_stage.h"
 #include "packed_weights.h"
 #include "parallel.h"
@@ -33,7 +34,7 @@ struct TilesPacked : Packed {
   std::shared_ptr<char> memory;
   int8_t* weights;  // of each block of channels: word of all runs, vector, lane, byte
   int32_t* start;   // of each patch, if the data has an offset; the rest by vector and lane. What it adds, taken off
-  float *multiplier, *bias, *slope;
+  LaneTerms lanes;
 };
 
 int64_t tile_pixels_of(const ConvGeometry& g) { return pixels_of((g.out_c + kLanes - 1) / kLanes); }
@@ -50,12 +51,9 @@ class ConvTiles : public Kernel {
         any_(std::move(any)) {
     is_int8_ = in_type == DType::kInt8;
     offset_ = stage_.in_zero_point + (is_int8_ ? 128 : 0);
-    out_ = stage_.out_type == DType::kFloat32 ? Out::kFloat
-           : stage_.out_type == DType::kInt8  ? Out::kInt8
-                                              : Out::kUint8;
-    const bool zero =
-        stage_.out_zero_point || (stage_.sum != Sum::kNone && (stage_.sum_zero_point || residual == DType::kInt8));
-    loops_ = choose(out_, stage_.sum != Sum::kNone, stage_.has_slope(), is_int8_ && !reading_.copies, zero);
+    const StageKind kind = kind_of(stage_, residual);
+    out_ = kind.out;
+    loops_ = choose(kind, is_int8_ && !reading_.copies);
     vectors_ = (g.out_c + kLanes - 1) / kLanes;
     blocks_ = (vectors_ + kMaxVectors - 1) / kMaxVectors;
     for (const Patch& patch : reading_.patches) {
@@ -69,7 +67,7 @@ class ConvTiles : public Kernel {
     const LayerParams params = layer_params(stage_, in);
     const PackedPtr found = find_packed(format_, params, ctx, [&] { return pack(params); });
     const auto& packed = static_cast<const TilesPacked&>(*found);
-    if (!packed.fits) return run_any(in, out[0], ctx);
+    if (!packed.fits) return run_other(*any_, in, out[0], ctx);
     const uint8_t* data = in[0].as<const uint8_t>();
     if (reading_.copies) {
       auto* copy =
@@ -77,7 +75,7 @@ class ConvTiles : public Kernel {
       copy_padded(data, copy);
       data = copy;
     }
-    const Stage stage = make_stage();
+    const Stage stage = make_stage(stage_, residual_);
     const Job job{data, &stage, &packed, stage_.sum == Sum::kNone ? nullptr : &in[stage_.residual_index()], &out[0]};
     const int64_t cost = (under_.runs * under_.words() + 8) * 128;  // of a tile, about, in bytes touched
     if (tiles_ < 64) {  // of all channels: pieces of equal work are more important than what stays in the cache
@@ -124,19 +122,6 @@ class ConvTiles : public Kernel {
     return text;
   }
 
-  // The other kernel writes dense memory.
-  void run_any(const std::vector<Tensor>& in, const Tensor& out, RunContext* ctx) const {
-    if (!out.row_bytes) return any_->run(in, {out}, ctx);
-    const auto row = static_cast<int64_t>(out.shape().back() * size_of(out.dtype()));
-    Tensor dense = out;
-    dense.row_bytes = 0;
-    dense.data = ctx->workspace(out.size() * size_of(out.dtype()));
-    any_->run(in, {dense}, ctx);
-    for (int64_t r = 0; r < out.size() / out.shape().back(); ++r) {
-      std::memcpy(out.as<char>() + r * out.row_bytes, dense.as<char>() + r * row, row);
-    }
-  }
-
   std::shared_ptr<Packed> pack(const LayerParams& params) const {
     auto packed = std::make_shared<TilesPacked>();
     const int64_t words = under_.runs * under_.words(), starts = offset_ ? reading_.patches.size() : 1;
@@ -146,21 +131,18 @@ class ConvTiles : public Kernel {
     char* at = packed->memory.get();
     std::memset(at, 0, bytes);
     packed->weights = reinterpret_cast<int8_t*>(at);
-    packed->multiplier = reinterpret_cast<float*>(at + weight_bytes);
-    packed->bias = reinterpret_cast<float*>(at + weight_bytes + term_bytes);
-    packed->slope = reinterpret_cast<float*>(at + weight_bytes + 2 * term_bytes);
+    packed->lanes.place(at + weight_bytes, vectors_ * kLanes);
     packed->start = reinterpret_cast<int32_t*>(at + weight_bytes + 3 * term_bytes);
     describe_packed(stage_, params, bytes, packed.get());
     const int8_t* w = params.weight->as<const int8_t>();
     const int64_t taps = g_.kernel_h * g_.kernel_w;
     std::vector<int64_t> sums(taps);  // of the weights of each
-    double largest = 0, steepest = 1;
     for (int64_t b = 0; b < blocks_; ++b) {
       const int64_t first_vector = first_vector_of(b), vectors = first_vector_of(b + 1) - first_vector;
       int8_t* to = packed->weights + first_vector * words * 64;
       for (int64_t v = 0; v < vectors; ++v) {
         for (int64_t i = 0; i < kLanes; ++i) {
-          const int64_t c = first_vector * kLanes + channel_of(v, i, vectors, out_ != Out::kFloat);
+          const int64_t c = first_vector * kLanes + channel_of(v, i, vectors, out_);
           if (c >= g_.out_c) continue;
           for (int64_t tap = 0; tap < taps; ++tap) {
             const int64_t run = tap * under_.runs / taps, first = tap % (taps / under_.runs) * g_.in_c;
@@ -177,19 +159,11 @@ class ConvTiles : public Kernel {
             packed->start[p * vectors_ * kLanes + at_term] =
                 static_cast<int32_t>(-offset_ * sum_inside(reading_.patches[p], sums));
           }
-          packed->multiplier[at_term] = packed->terms.multiplier[c];
-          packed->bias[at_term] = packed->terms.bias[c];
-          if (stage_.has_slope()) {
-            packed->slope[at_term] = packed->terms.slope[c];
-            steepest = std::max(steepest, std::fabs(double{packed->terms.slope[c]}));
-          }
-          largest = std::max(largest, std::fabs(double{packed->terms.multiplier[c]}) * packed->max_abs_sum * 255 +
-                                          std::fabs(double{packed->terms.bias[c]}));
+          packed->lanes.set(at_term, packed->terms, c);
         }
       }
     }
-    if (stage_.sum != Sum::kNone) largest += 256.0 * std::fabs(double{stage_.sum_multiplier});
-    packed->fits = largest * steepest < 1e9 && 2 * packed->max_abs_sum < std::numeric_limits<int32_t>::max() / 256;
+    packed->fits = stays_in_int32(stage_, *packed);
     return packed;
   }
 
@@ -203,20 +177,6 @@ class ConvTiles : public Kernel {
 
   // Blocks have equally many vectors of channels, as nearly as they can: few use few registers.
   int64_t first_vector_of(int64_t block) const { return vectors_ * block / blocks_; }
-
-  Stage make_stage() const {
-    const ActBounds bounds = act_bounds(stage_);
-    Stage s;
-    s.zero_point = static_cast<float>(stage_.out_zero_point);
-    s.sum_flip = residual_ == DType::kInt8 ? 128 : 0;
-    s.sum_zero_point = static_cast<float>(stage_.sum_zero_point + s.sum_flip);
-    s.sum_multiplier = stage_.sum_multiplier;
-    s.low = bounds.low_byte;
-    s.high = bounds.high_byte;
-    s.low_value = bounds.low;
-    s.high_value = bounds.high;
-    return s;
-  }
 
   void copy_padded(const uint8_t* from, uint8_t* to) const {
     const int64_t row = reading_.from.in_w * g_.in_c, left = g_.pad_left * g_.in_c;
@@ -257,10 +217,7 @@ class ConvTiles : public Kernel {
                   first = vector * kLanes, channels = std::min(vectors * kLanes, g_.out_c - first);
     Tile t;
     t.weights = job.packed->weights + vector * under_.runs * under_.words() * 64;
-    t.multiplier = job.packed->multiplier + first;
-    t.bias = job.packed->bias + first;
-    t.slope = job.packed->slope + first;
-    t.live = channels == 64 ? ~uint64_t{0} : (uint64_t{1} << channels) - 1;
+    t.set_terms(job.packed->lanes, first, channels);
     size_t i = std::upper_bound(first_tile_.begin(), first_tile_.end(), from) - first_tile_.begin() - 1;
     for (; from < to; ++i) {
       const int64_t end = std::min(to, i + 1 < reading_.patches.size() ? first_tile_[i + 1] : tiles_);
@@ -372,14 +329,13 @@ KernelPtr cpu_conv_tiles(const Op& op, const std::vector<TensorType>& in, const 
   const auto& conv = static_cast<const LinearOp&>(op);
   const OutputStage& stage = conv.stage;
   const ConvGeometry g = conv.geometry(in[0].shape);
-  const bool is_float = stage.out_type == DType::kFloat32;
   const bool sums = stage.sum != Sum::kNone;
   if (!cpu_has_vnni()) {
     *why_not = "the processor has no AVX-512 VNNI";
   } else if (g.groups != 1) {
     *why_not = "it is for convolutions without groups";
-  } else if (stage.out_type == DType::kInt32 || stage.sum == Sum::kAfterAct || (sums && is_float)) {
-    *why_not = "it has no int32 output and only sums of 8-bit values before the activation";
+  } else if (*why_no_loop(stage)) {
+    *why_not = why_no_loop(stage);
   } else if (g.pixels() >= int64_t{1} << 31) {
     *why_not = "it is for fewer pixels";
   } else {

@@ -42,6 +42,11 @@ bool cpu_has_vnni() {
   return cpu_isa() == Isa::kAvx512 && !cpu_isa_is_capped() && __builtin_cpu_supports("avx512vnni");
 }
 
+bool cpu_has_avx_vnni() {  // compilers before GCC 11 do not know its name
+  unsigned a, b, c, d;
+  return cpu_isa() == Isa::kAvx2 && !cpu_isa_is_capped() && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a >> 4 & 1);
+}
+
 bool cpu_has_amx() {  // compilers before GCC 11 do not know its name
   unsigned a, b, c, d;
   if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(d >> 25 & 1)) return false;

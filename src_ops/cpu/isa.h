@@ -15,6 +15,9 @@ bool cpu_isa_is_capped();
 // Whether AVX-512 loops with 8-bit dot products run here: not where the instructions are capped.
 bool cpu_has_vnni();
 
+// Whether 8-bit dot products run here in vectors of 256 bits, without AVX-512: not where the instructions are capped.
+bool cpu_has_avx_vnni();
+
 // Whether the processor multiplies tiles of bytes.
 bool cpu_has_amx();
 

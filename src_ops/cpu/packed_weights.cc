@@ -155,7 +155,9 @@ std::shared_ptr<void>* kept_beside(RunContext* ctx) {
 }
 
 size_t packed_bytes(const std::shared_ptr<void>& slot) {
-  return slot ? static_cast<const Last*>(slot.get())->packed->bytes : 0;
+  if (!slot) return 0;
+  const auto& last = *static_cast<const Last*>(slot.get());
+  return last.packed->bytes + (last.packed->declined ? packed_bytes(last.beside) : 0);
 }
 
 uint64_t hash_of(const std::vector<Tensor>& tensors, const std::vector<int>& which) {

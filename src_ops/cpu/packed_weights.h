@@ -30,6 +30,7 @@ struct Packed {
   ChannelTerms terms;
   int64_t max_abs_sum = 0;  // largest SUM |w| of an output channel
   size_t bytes = 0;         // of the packed weights
+  bool declined = false;    // these are none: another kernel runs, and has its slot in kept_beside()
 };
 using PackedPtr = std::shared_ptr<const Packed>;
 

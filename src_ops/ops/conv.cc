@@ -112,9 +112,10 @@ OpEntry conv_entry() {
   return {"mxq_conv",
           parse_conv,
           {{"vnni", cpu_depthwise_vnni},
+           {"winograd", cpu_conv_winograd, winograd_speed},
            {"tiles", cpu_conv_tiles, tiles_speed},
-           {"onednn", cpu_conv_onednn},
-           {"avx", cpu_linear_avx},
+           {"onednn", cpu_conv_onednn, [](const Op&, const std::vector<TensorType>&) { return 1.0; }},
+           {"avx", cpu_linear_avx, [](const Op&, const std::vector<TensorType>&) { return 0.3; }},
            {"ref", ref_linear}}};
 }
 

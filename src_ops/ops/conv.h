@@ -56,11 +56,16 @@ KernelPtr cpu_linear_avx(const Op& op, const std::vector<TensorType>& in, const 
                          std::string* why_not);
 KernelPtr cpu_depthwise_vnni(const Op& op, const std::vector<TensorType>& in, const std::vector<TensorType>& out,
                              std::string* why_not);
+KernelPtr cpu_conv_winograd(const Op& op, const std::vector<TensorType>& in, const std::vector<TensorType>& out,
+                            std::string* why_not);
 KernelPtr cpu_conv_tiles(const Op& op, const std::vector<TensorType>& in, const std::vector<TensorType>& out,
                          std::string* why_not);
-double tiles_speed(const Op& op, const std::vector<TensorType>& in);
 KernelPtr cpu_conv_onednn(const Op& op, const std::vector<TensorType>& in, const std::vector<TensorType>& out,
                           std::string* why_not);
+
+// Speeds of convolutions, in multiples of oneDNN's with 8-bit dot products.
+double winograd_speed(const Op& op, const std::vector<TensorType>& in);
+double tiles_speed(const Op& op, const std::vector<TensorType>& in);
 
 OpEntry conv_entry();
 

@@ -1,6 +1,7 @@
 #include "region_plan.h"
 
 #include <algorithm>
+#include <cstring>
 #include <map>
 #include <set>
 #include <utility>
@@ -129,9 +130,13 @@ class Planner {
     const RegionLine& line = lines_[i];
     if (device_ != Device::kCpu || !(line.backend.empty() || line.backend == "auto")) return false;
     const std::vector<TensorType> in = types_in(line);
+    double speed = 1;
+    for (const Implementation& now : line.entry->cpu) {
+      if (now.speed && !std::strcmp(now.name, made_[i].implementation)) speed = now.speed(*line.op, in);
+    }
     for (const Implementation& other : line.entry->cpu) {
       if (!other.speed) continue;
-      const double lost = line.op->macs(in) * (1 / other.speed(*line.op, in) - 1);
+      const double lost = line.op->macs(in) * (1 / other.speed(*line.op, in) - 1 / speed);
       if (lost > kMacsPerByte * bytes_of(types_[i][0])) continue;
       std::string why_not;
       const KernelPtr kernel = other.make(*line.op, in, types_[i], &why_not);

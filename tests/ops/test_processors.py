@@ -11,13 +11,14 @@ CASES = 50
 
 SCRIPT = f"""
 from hypothesis import HealthCheck, given, settings
-from tests.ops import test_conv, test_fully_connected, test_lrn
+from tests.ops import test_conv, test_conv_winograd, test_fully_connected, test_lrn
 for module, cases in ((test_conv, test_conv.convolutions()), (test_fully_connected, test_fully_connected.layers())):
     run = given(cases)(lambda case: module.check(case))
     settings(max_examples={CASES}, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))(run)()
     module.comparison.check_rate({CASES}, 1e-4)
-run = given(test_lrn.cases())(lambda case: test_lrn.check(case))
-settings(max_examples={CASES}, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))(run)()
+for module in (test_lrn, test_conv_winograd):
+    run = given(module.cases())(lambda case: module.check(case))
+    settings(max_examples={CASES}, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))(run)()
 """
 
 

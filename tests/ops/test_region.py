@@ -28,7 +28,7 @@ def _weights(rng, channels=6):
     ]
 
 
-class _Builder:
+class Builder:
     """A region node by node, and the same as single calls."""
 
     def __init__(self, arrays):
@@ -77,7 +77,7 @@ class _Builder:
 @settings(max_examples=80, derandomize=True, deadline=None)
 def test_equals_its_operators(data, seed):
     rng = np.random.RandomState(seed)
-    b = _Builder([integers(rng, "int8", (2, 3, 3, 6))])
+    b = Builder([integers(rng, "int8", (2, 3, 3, 6))])
     values = [b.inputs[0]]
     for _ in range(data.draw(st.integers(1, 8))):
         x = data.draw(st.sampled_from(values))
@@ -102,7 +102,7 @@ def test_equals_its_operators(data, seed):
 @settings(max_examples=20, derandomize=True, deadline=None)
 def test_packed_parameters_are_read_where_they_lie(count, seed):
     rng = np.random.RandomState(seed)
-    b = _Builder([integers(rng, "int8", (1, 3, 3, 6))])
+    b = Builder([integers(rng, "int8", (1, 3, 3, 6))])
     x = b.inputs[0]
     for _ in range(count):
         x = b.conv(rng, x)
@@ -117,7 +117,7 @@ _STEPS = st.sampled_from(["(None,)", "(1,)", "(2,)", "(3,)", "(5,)", "(-1,)"])
 def test_batches_that_threads_share(data, batch, seed):
     """Also operators for which the examples must stay together: every kind that changes the first axis."""
     rng = np.random.RandomState(seed)
-    b = _Builder([integers(rng, "int8", (batch, 3, 3, 6)), integers(rng, "int8", (batch, 3, 3, 6))])
+    b = Builder([integers(rng, "int8", (batch, 3, 3, 6)), integers(rng, "int8", (batch, 3, 3, 6))])
     values = list(b.inputs)
     kinds = ["conv", "sum", "pool", "move", "rows", "wide", "twice", "turn", "first", "steps"]
     # Few kinds in one region: a single operator that needs the whole batch hides what others need.
@@ -161,7 +161,7 @@ def test_batches_that_threads_share(data, batch, seed):
 
 def test_threads_share_a_batch():
     rng = np.random.RandomState(0)
-    b = _Builder([integers(rng, "int8", (12, 3, 3, 6))])
+    b = Builder([integers(rng, "int8", (12, 3, 3, 6))])
     arrays, attrs = b.packed([b.conv(rng, b.conv(rng, b.inputs[0]))], 1)
     call("mxq_region", [arrays[0][:1].repeat(99, axis=2).repeat(99, axis=1), arrays[1]], attrs)  # starts all threads
     started = len(os.listdir("/proc/self/task"))
@@ -207,7 +207,7 @@ def test_packed_parameters_of_another_type_are_refused():
 
 def test_a_residual_that_is_read_again_is_not_overwritten():
     rng = np.random.RandomState(0)
-    b = _Builder([integers(rng, "int8", (1, 4, 4, 6))])
+    b = Builder([integers(rng, "int8", (1, 4, 4, 6))])
     x = b.conv(rng, b.inputs[0])
     y = b.conv(rng, b.inputs[0], x)  # x is read by z too
     z = b.conv(rng, x, y)  # the last reader of y
@@ -219,7 +219,7 @@ def test_a_residual_that_is_read_again_is_not_overwritten():
 def test_a_part_of_a_concat_with_scales_beyond_all_measure():
     """What fast loops leave to others is written into the part alone, too."""
     rng = np.random.RandomState(0)
-    b = _Builder([integers(rng, "int8", (1, 3, 3, 6))])
+    b = Builder([integers(rng, "int8", (1, 3, 3, 6))])
     parts = []
     for weight_scale in (1e12, 0.005):
         weight, _, bias = _weights(rng)
@@ -232,7 +232,7 @@ def test_a_part_of_a_concat_with_scales_beyond_all_measure():
 
 def test_several_outputs_of_one_operator_and_values_that_nobody_reads():
     rng = np.random.RandomState(1)
-    b = _Builder([rng.normal(0, 1, (2, 3, 4)).astype(np.float32)])
+    b = Builder([rng.normal(0, 1, (2, 3, 4)).astype(np.float32)])
     q = b.add("mxq_quantize_v2", [b.inputs[0]])
     node = q.node
     back = b.add("mxq_dequantize", [q, node.out(1), node.out(2)], ranges="tensor")
@@ -285,7 +285,7 @@ def test_an_error_while_running_names_the_operator_and_the_next_call_works():
 def _network(seed):
     """(symbol, parameters) of a region with sums, and the input to its reference."""
     rng = np.random.RandomState(seed)
-    b = _Builder([integers(rng, "int8", (1, 5, 5, 6))])
+    b = Builder([integers(rng, "int8", (1, 5, 5, 6))])
     x = b.conv(rng, b.inputs[0])
     y = b.conv(rng, x, x)
     z = b.conv(rng, y, b.conv(rng, y))
