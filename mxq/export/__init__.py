@@ -4,6 +4,7 @@ from . import (  # noqa: F401  (each registers its rows)
     activation,
     attention,
     binary,
+    detection,
     layers,
     movement,
     normalization,

@@ -649,3 +649,62 @@ def shapes_only(draw):
         return data + mx.sym.ones_like(data), {"data": numbers(draw, *shape)}, {}
     boxes = mx.sym.contrib.MultiBoxPrior(data, sizes=(0.4, 0.7), ratios=(1, 2), clip=flag(draw))
     return mx.sym.broadcast_add(boxes, mx.sym.sum(data)), {"data": numbers(draw, *shape)}, {}
+
+
+def boxes_of(draw, count, center):
+    """(count, 4): some small, some that overlap much, one whose ends are in the wrong order."""
+    start = numbers(draw, count, 2, low=0.0, high=0.6)
+    size = numbers(draw, count, 2, low=0.05, high=0.4)
+    start[1::2], size[1::2] = start[: count // 2] + 0.02, size[: count // 2]
+    found = np.concatenate([start + size / 2, size] if center else [start, start + size], axis=1)
+    if not center and count > 2:
+        found[2, 0], found[2, 2] = found[2, 2], found[2, 0]
+    return found
+
+
+@case
+def box_nms(draw):
+    examples, count, center = size(draw, 1, 2), size(draw, 2, 12), flag(draw)
+    rows = []
+    for _ in range(examples):
+        ids, scores = distinct(draw, count) % 3 - 1, distinct(draw, count) / 16
+        rows.append(np.concatenate([ids[:, None], scores[:, None], boxes_of(draw, count, center)], axis=1))
+    form = "center" if center else "corner"
+    symbol = mx.sym.contrib.box_nms(
+        data,
+        overlap_thresh=one_of(draw, 0.3, 0.5, 0.8),
+        valid_thresh=one_of(draw, -1.0, 0.0, 0.2),
+        topk=one_of(draw, -1, 3, 50),
+        id_index=one_of(draw, -1, 0, 0),
+        background_id=one_of(draw, -1, 0),
+        force_suppress=flag(draw),
+        in_format=form,
+        out_format=form,
+        name="nms",
+    )
+    return symbol, {"data": np.stack(rows).astype(np.float32)}, {}
+
+
+@case
+def multibox_detection(draw):
+    examples, classes, count = size(draw, 1, 2), size(draw, 2, 4), size(draw, 2, 10)
+    anchors = boxes_of(draw, count, False)
+    anchors[:, 2:] = np.maximum(anchors[:, :2], anchors[:, 2:])
+    symbol = mx.sym.contrib.MultiBoxDetection(
+        mx.sym.var("scores"),
+        mx.sym.var("moves"),
+        mx.sym.var("anchors"),
+        clip=flag(draw),
+        threshold=one_of(draw, 0.01, 0.4),
+        nms_threshold=one_of(draw, 0.3, 0.5, 0.7),
+        force_suppress=flag(draw),
+        nms_topk=one_of(draw, -1, 3),
+        name="detections",
+    )
+    given = {
+        "scores": np.abs(distinct(draw, examples, classes, count)) / 64
+        + numbers(draw, examples, classes, count) / 1000,
+        "moves": numbers(draw, examples, count * 4),
+        "anchors": anchors[None].astype(np.float32),
+    }
+    return symbol, given, {}
