@@ -23,7 +23,7 @@ from ..ops import COMPUTE, SELECT, UNIT, lookup
 from ..passes.annotate import quantized_values, units
 from ..passes.insert_qdq import finer_readers
 from ..report.precision import FinerTensor, Precision
-from .sensitivity import last_results
+from .decisions import measurable
 
 _log = logging.getLogger(__name__)
 
@@ -78,7 +78,7 @@ def spend(
     groups = _candidates(annotated, fixed)
     if not groups:
         return nothing(before=None, reason="no tensor can be read finer, or shapes are not known"), table
-    watched = last_results(floats)
+    watched = measurable(floats)
     meter = _Meter(floats, watched, batches, ctx)
     qdq = quantized(table)
     noise = meter.ratio(qdq)

@@ -26,7 +26,8 @@ class Precision(NamedTuple):
     Attributes:
         budget: share of the network's multiplications, and of its weights, that might be added.
         examples: calibration examples that noise was measured on.
-        before, after: SQNR in dB of the last layers' results, before and after; None where nothing was measured.
+        before, after: mean SQNR in dB of the outputs, before and after (of the last layers where outputs select or
+            their heads train); None where nothing was measured.
         tensors: what is finer now, those with the largest share first; empty where nothing was worth it.
         reason: why nothing was spent; '' where something was.
     """

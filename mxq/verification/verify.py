@@ -5,6 +5,7 @@ from typing import List, Mapping, Optional, Sequence
 
 import numpy as np
 
+from ..choice.decisions import before_decisions, decides
 from ..costs.layers import LayerMeter
 from ..data.batches import Batch
 from ..data.progress import Progress
@@ -15,7 +16,6 @@ from ..network.identity import tensor_key
 from ..network.part import Runner
 from ..report.verification import CheckedOutput, Verification, Worst
 from .beside import Outputs, differences, run
-from .decisions import before_decisions, decides
 from .few import FewExamples
 from .shapes import shapes_follow
 

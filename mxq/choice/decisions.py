@@ -1,10 +1,11 @@
 """Operators behind which a small difference becomes another answer."""
 
-from typing import List, Tuple
+from typing import Container, List, Tuple
 
-from ..choice.sensitivity import last_results
 from ..network.graph import Graph, Value
 from ..network.identity import tensor_key
+from ..passes.inference_heads import HEADS
+from .sensitivity import last_results
 
 #: Operators that choose among values: their results jump.
 DECIDING = frozenset(
@@ -21,16 +22,28 @@ DECIDING = frozenset(
 
 def decides(value: Value) -> bool:
     """Whether something that chooses lies on the way to a value."""
+    return _behind(value, DECIDING)
+
+
+def _behind(value: Value, operators: Container[str]) -> bool:
     seen, stack = set(), [value.node]
     while stack:
         node = stack.pop()
         if id(node) in seen:
             continue
         seen.add(id(node))
-        if node.op in DECIDING:
+        if node.op in operators:
             return True
         stack.extend(v.node for v in node.inputs)
     return False
+
+
+def measurable(floats: Graph) -> List[Value]:
+    """Values that tell how near a network is to float, and that gradients reach: its outputs; in place of those that
+    decide, or whose head trains (its gradient is that of a loss), the results of the last layers before them."""
+    others = [value for value in floats.outputs if decides(value) or _behind(value, HEADS)]
+    before = last_results(Graph(floats.nodes, others, floats.params, floats.aux)) if others else []
+    return list(dict.fromkeys([*before, *(value for value in floats.outputs if value not in others)]))
 
 
 def before_decisions(floats: Graph, qdq: Graph) -> Tuple[List[str], Tuple[Graph, Graph]]:
