@@ -185,6 +185,7 @@ _CHECKS: Dict[str, Callable[[str, Any], None]] = {
     "batch_size": _count,
     "precision_budget": _share,
     "weight_bits": _bits,
+    "range_headroom": _share,
     "quantize_granularity": _granularity,
     "sub_batch": _optional_count,
     "data_names": _names,

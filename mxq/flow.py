@@ -12,8 +12,7 @@ from .calib.choose import check_mode
 from .calib.ncnn_table import load_table
 from .calib.statistics import Statistics
 from .calib.table import CalibTable
-from .calibrate import Calibration, calibrate, with_finer
-from .choice import budget
+from .calibrate import calibrate
 from .choice.arguments import check as check_control
 from .choice.controller import control
 from .choice.exclude import excluded_nodes, follow_folding
@@ -22,7 +21,7 @@ from .data.batches import of_integers
 from .errors import ConfigError
 from .model import QuantizedModel
 from .network.batch_sizes import BatchSizes, arranged, from_data
-from .network.graph import Graph, Value, input_dtypes
+from .network.graph import Graph, Value
 from .network.identity import tensor_key
 from .network.params import default_data_names, require_params, without_data
 from .network.shapes import infer_shapes
@@ -44,7 +43,8 @@ from .passes.prepend_normalization import prepend_normalization
 from .passes.quantize_params import quantize_params
 from .passes.shape_states import shape_states
 from .passes.stop_fusion import stop_fusion
-from .report import Findings, Precision, Report
+from .refine import refine
+from .report import Findings, Report
 from .report.activations import activations
 from .report.network import before_calibration
 from .report.parameters import parameters
@@ -117,8 +117,10 @@ def quantize_graph(graph: Graph, calib_data, options: Options) -> QuantizedModel
         if options.preflight and found.statistics is not None:
             findings = findings.extended(activations(found.statistics, plan.constants), _log)
         table = found.table
-        if options.precision_budget and options.activation_bits == 8 and options.calib_table is None:
-            precision, table = _spend(plan, found, options, rounded)
+        if options.calib_table is None:
+            precision, table = refine(
+                plan, found, options, lambda table: _quantized(plan, table, options, found.moments, rounded)
+            )
         model = _deliver(graph, plan, table, options, calib_data, found.moments, rounded)
         model.statistics = found.statistics
     model.findings = findings
@@ -129,23 +131,6 @@ def quantize_graph(graph: Graph, calib_data, options: Options) -> QuantizedModel
         seen = verify(model, plan.network, few, shapes, options)
         model.verification = model.report.verification = seen
     return model
-
-
-def _spend(plan: Plan, found: Calibration, options: Options, rounded: Dict) -> Tuple[Precision, CalibTable]:
-    """What `precision_budget` is spent on, and the calibration table that says so."""
-    assert found.statistics is not None  # only a table makes it unnecessary
-    count = max(1, min(budget.EXAMPLES, found.statistics.num_examples // budget.PART))
-    return budget.spend(
-        plan.floats,
-        plan.annotated,
-        found.table,
-        found.statistics.examples.batches(count, input_dtypes(plan.floats)),
-        budget=options.precision_budget,
-        fixed=plan.integers,
-        quantized=lambda table: _quantized(plan, table, options, found.moments, rounded),
-        finer=lambda keys: with_finer(found, keys, options),
-        ctx=options.ctx,
-    )
 
 
 def _deliver(

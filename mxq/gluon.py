@@ -122,6 +122,7 @@ def quantize_net(
     zero_points: bool = True,
     activation_bits: Optional[int] = None,
     precision_budget: float = 0.05,
+    range_headroom: float = 0.05,
     equalize: bool = True,
     quantize_granularity: Union[str, Mapping[str, str]] = "channel-wise",
     weight_rounding: str = "adaptive",

@@ -42,6 +42,7 @@ class Options(NamedTuple):
     bias_correction: bool = True
     activation_bits: int = 8
     precision_budget: float = 0.05
+    range_headroom: float = 0.05
     regions: bool = True
     excluded_sym_names: Sequence[str] = ()
     excluded_op_names: Sequence[str] = ()

@@ -23,6 +23,8 @@ MODES: Dict[str, Callable] = {
 }
 #: Every mode is tried, and the one with the least error is taken, tensor by tensor.
 AUTO = "auto"
+#: Modes that weigh what clipping costs against what rounding does. The others have ranges by definition.
+WEIGHING = ("mse", AUTO)
 ALIASES = {"naive": "minmax"}
 #: Finer steps leave room for values beyond those of calibration. Measured on two image networks: 1.5 gives 0.4 and
 #: 0.9 dB over 1, 2 is no better than 1.
@@ -135,7 +137,7 @@ def _choose(
 ) -> _Chosen:
     """The range of one tensor of a certain type."""
     weight = options.get("clip_weight", thresholds.CLIP_WEIGHT)
-    if mode in ("mse", AUTO) and parts > 1:  # rounding errors are 1 / parts as large
+    if mode in WEIGHING and parts > 1:  # rounding errors are 1 / parts as large
         weight *= parts**2
         lo, hi = thresholds.mse(histogram, dtype, **{**options, "clip_weight": weight})
         return _Chosen((FINE_MARGIN * lo, FINE_MARGIN * hi), mode, _error(histogram, dtype, weight, lo, hi))

@@ -10,31 +10,31 @@ those that seem worth it. Where noise is spread evenly, or the network is near f
 
 import functools
 import logging
-from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from ..arithmetic.noise import Noise, decibel, mean_ratio
 from ..calib.table import CalibTable
-from ..costs.shares import NoGradient, alone, noise_shares, value_of
+from ..costs.shares import NoGradient, alone, value_of
 from ..data.batches import Batch
 from ..network.graph import Graph, Value
 from ..network.identity import tensor_key
 from ..network.part import Runner
-from ..ops import COMPUTE, SELECT, UNIT, lookup
-from ..passes.annotate import quantized_values, units
+from ..ops import COMPUTE, UNIT, lookup
+from ..passes.annotate import quantized_values
 from ..passes.insert_qdq import finer_readers
 from ..report.precision import FinerTensor, Precision
-from .decisions import measurable
+from .together import moved_together
 
 _log = logging.getLogger(__name__)
 
 #: Examples that noise is measured on at most; of few a part.
-EXAMPLES, PART = 4, 16
-#: A tensor is worth it that makes such a part of the noise that is left: half a decibel.
-WORTH = 0.1
+EXAMPLES, PART = 4, 4
+#: A tensor is worth it that makes such a part of the noise that is left: a quarter of a decibel.
+WORTH = 0.05
 #: dB from which on a network is near enough to float.
 NEAR = 35.0
 #: Estimates are a little rough: what seems nearly worth it is measured, and no more than so many.
-_NEARLY, _MEASURED = 0.5, 8
+_NEARLY, _MEASURED = 0.5, 12
 
 
 class _Candidate(NamedTuple):
@@ -51,11 +51,13 @@ def spend(
     annotated: Graph,
     table: CalibTable,
     batches: Sequence[Batch],
+    watched: Sequence[Value],
     *,
     budget: float,
     fixed: Dict,
     quantized: Callable[[CalibTable], Graph],
     finer: Callable[[Sequence[str]], CalibTable],
+    shares: Callable[[], Dict[str, float]],
     ctx=None,
 ) -> Tuple[Precision, CalibTable]:
     """What was spent on which tensors, and the table that says so.
@@ -64,10 +66,12 @@ def spend(
         floats, annotated: the network that was calibrated, and the same with units marked; with shapes.
         table: its ranges.
         batches: a few examples.
+        watched: values of `floats` at which noise counts.
         budget: share of the network's multiplications that may be added.
         fixed: inputs that are integers.
         quantized: from a table to the network with explicit quantization.
         finer: the table in which these tensors have more than 8 bits.
+        shares: noise by tensor key (see mxq.costs.noise_shares) with this table.
         ctx: where networks run.
     """
     examples = sum(batch.n_valid for batch in batches)
@@ -78,7 +82,6 @@ def spend(
     groups = _candidates(annotated, fixed)
     if not groups:
         return nothing(before=None, reason="no tensor can be read finer, or shapes are not known"), table
-    watched = measurable(floats)
     meter = _Meter(floats, watched, batches, ctx)
     qdq = quantized(table)
     noise = meter.ratio(qdq)
@@ -86,10 +89,10 @@ def spend(
     if not noise > 0 or before >= NEAR:
         return nothing(before=before, reason=f"{before:.1f} dB is near float"), table
     try:
-        shares = noise_shares(floats, qdq, watched, batches, ctx)
+        noise_of = shares()
     except NoGradient as error:
         return nothing(before=before, reason=f"the noise of each tensor cannot be told ({error})"), table
-    estimated = [c._replace(ratio=sum(shares.get(key, 0.0) for key in c.keys)) for c in groups]
+    estimated = [c._replace(ratio=sum(noise_of.get(key, 0.0) for key in c.keys)) for c in groups]
     likely = [c for c in estimated if c.cost <= budget and c.ratio >= _NEARLY * WORTH * noise]
     likely = sorted(likely, key=lambda c: (-c.ratio, c.keys))[:_MEASURED]
     measured = [c._replace(ratio=meter.ratio(alone(floats, qdq, c.keys))) for c in likely]
@@ -128,7 +131,7 @@ def _candidates(annotated: Graph, fixed: Dict) -> List[_Candidate]:
     values = {tensor_key(v): v for v in quantized_values(annotated)}
     readers = finer_readers(annotated, 11, fixed)
     found = []
-    for keys in _moved_together(annotated, values):
+    for keys in moved_together(annotated, values):
         uses = [readers.get((id(values[key].node), values[key].index)) for key in keys]
         if any(found_uses is None for found_uses in uses):
             continue
@@ -138,20 +141,6 @@ def _candidates(annotated: Graph, fixed: Dict) -> List[_Candidate]:
         cost = max(more)
         found.append(_Candidate(tuple(keys), names, cost, 0.0))
     return found
-
-
-def _moved_together(annotated: Graph, values: Dict[str, Value]) -> List[List[str]]:
-    """The tensors in groups: those on both sides of a unit that only moves or selects values, or of a concat."""
-    group: Dict[str, Set[str]] = {key: {key} for key in values}
-    for unit in units(annotated):
-        if unit.kind != SELECT and unit.spec.name != "concat":
-            continue
-        keys = [key for key in map(tensor_key, (*unit.inputs, *unit.outputs)) if key in values]
-        together = set().union(*(group[key] for key in keys))
-        for key in together:
-            group[key] = together
-    order = list(values)
-    return [sorted(keys, key=order.index) for keys in {min(keys): keys for keys in group.values()}.values()]
 
 
 def _multiplies(node) -> bool:

@@ -189,6 +189,7 @@ def _options(
         weight_rounding="nearest",
         equalize=False,
         precision_budget=0.0,
+        range_headroom=0.0,
         zero_points=False,  # MXNet has none, and two steps know ranges alone
         regions=False,  # scripts look at the nodes
         keep_labels=True,  # and bind shapes of labels

@@ -11,11 +11,11 @@ import mxnet as mx
 import numpy as np
 
 from ..arithmetic.noise import Noise
+from ..choice.decisions import decides
 from ..data.batches import Batch
 from ..network.graph import TYPE_FLAGS, Graph
 from ..network.part import Runner
 from ..report.finding import Finding
-from ..verification.decisions import decides
 
 #: dB below which it is no question of the last digits any more: those are above 100.
 LAST_DIGITS = 60.0

@@ -1,0 +1,121 @@
+"""range_headroom: ranges are widened where rounding hardly matters, and only there."""
+
+import functools
+
+import mxnet as mx
+import numpy as np
+from parameterized import parameterized
+
+import mxq
+from mxq.choice.headroom import MOST, factors
+from mxq.network.graph import Graph
+from mxq.ops.bounds import bounds
+
+from ..networks import conv, fill, forward, relu
+from ..passes.test_lower import sqnr
+from ..refusals import refused
+
+OPTIONS = {"preflight": False, "verify": False, "precision_budget": 0}
+
+
+def _data(n=32, scale=1.0):
+    return np.random.RandomState(5).normal(0, scale, (n, 3, 12, 12)).astype(np.float32)
+
+
+def _network():
+    """A branch that hardly counts while it is small, beside one that makes all of the noise."""
+    data = mx.sym.var("data")
+    loud = relu(conv(data, "a", 8), "loud")
+    quiet = relu(conv(data, "b", 8), "quiet")
+    out = conv(loud, "c", 4) + conv(quiet, "d", 4)
+    net = fill(out, {"data": (2, 3, 12, 12)})
+    net[1]["d_weight"] *= 0.02
+    return net
+
+
+def _quantized(net, data, **options):
+    return mxq.quantize_model(net[0], net[1:3], data, **{**OPTIONS, **options})
+
+
+def _run(net, data):
+    return forward(net, {"data": data})[0]
+
+
+def test_factors_spend_what_is_given_and_no_more():
+    noise = {"a": 60.0, "b": 30.0, "c": 9.0, "d": 1.0, "e": 0.0}
+    found = factors(noise, 0.1)
+    spent = sum(noise[key] * factor**2 for key, factor in found.items())
+    np.testing.assert_allclose(spent, 110, rtol=1e-9)
+    assert found["a"] == found["b"] == 1 and found["d"] == found["e"] == MOST
+    np.testing.assert_allclose(found["c"] ** 2, (110 - 90 - 1 * MOST**2) / 9)  # what is left
+    np.testing.assert_allclose([factors(noise, 0)[key] for key in "abcde"], [1, 1, 1, 1, MOST])
+    assert set(factors(noise, 100).values()) == {MOST}
+
+
+def test_where_rounding_hardly_matters_ranges_have_room():
+    net = _network()
+    plain = _quantized(net, _data(), range_headroom=0)
+    model = _quantized(net, _data())
+    wider = {key: model.table.range(key)[1] / plain.table.range(key)[1] for key in ("loud", "quiet")}
+    assert 1 <= wider["loud"] < 1.5 < wider["quiet"] == MOST, wider
+    same = _run(net, _data())
+    assert sqnr(same, _run(model, _data())) > sqnr(same, _run(plain, _data())) - 0.5
+
+
+def test_what_calibration_did_not_see_is_not_cut_off():
+    net = _network()
+    net[1]["d_weight"] *= 50  # alike
+    data = _data()
+    net[1]["b_weight"][0] *= 0.01  # hardly seen in calibration ...
+    plain = _quantized(net, data, range_headroom=0, equalize=False)
+    model = _quantized(net, data, range_headroom=0.2, equalize=False)
+    others = _data(scale=1.6)
+    exact = _run(net, others)
+    assert sqnr(exact, _run(model, others)) > sqnr(exact, _run(plain, others)) + 1
+
+
+@parameterized.expand(["minmax", "entropy", "percentile", "aciq"])
+def test_modes_with_ranges_by_definition_keep_them(mode):
+    net = _network()
+    plain = _quantized(net, _data(), calib_mode=mode, range_headroom=0)
+    assert _quantized(net, _data(), calib_mode=mode, range_headroom=1).table.ranges == (plain.table.ranges)
+
+
+def test_a_table_keeps_its_ranges():
+    net = _network()
+    model = _quantized(net, _data())
+    again = _quantized(net, _data(), calib_table=model.table)
+    assert again.table.ranges == model.table.ranges
+    np.testing.assert_array_equal(_run(again, _data(4)), _run(model, _data(4)))
+
+
+def test_a_clip_ends_the_range():
+    data = mx.sym.var("data")
+    loud = relu(conv(data, "a", 8), "loud")
+    quiet = mx.sym.clip(conv(data, "b", 8), 0, 1.5, name="quiet")
+    net = fill(conv(loud, "c", 4) + conv(quiet, "d", 4), {"data": (2, 3, 12, 12)})
+    net[1]["d_weight"] *= 0.02
+    model = _quantized(net, _data(), equalize=False, range_headroom=1)
+    assert 1.4 < model.table.range("quiet")[1] <= 1.5, model.table.range("quiet")
+
+
+@parameterized.expand(
+    [
+        (lambda x: mx.sym.Activation(x, act_type="tanh"), (-1, 1)),
+        (lambda x: mx.sym.sigmoid(x), (0, 1)),
+        (lambda x: mx.sym.clip(x, -2, 5), (-2, 5)),
+        (lambda x: mx.sym.Pooling(mx.sym.clip(x, -2, 5), kernel=(2, 2), pool_type="max"), (-2, 5)),
+        (lambda x: mx.sym.Activation(x, act_type="relu"), (0, np.inf)),
+        (lambda x: mx.sym.LeakyReLU(x), (-np.inf, np.inf)),
+        (lambda x: x, (-np.inf, np.inf)),
+    ]
+)
+def test_bounds(make, expected):
+    graph = Graph.from_symbol(make(mx.sym.var("x")), {}, {})
+    assert bounds(graph.outputs[0], graph) == expected
+
+
+def test_what_is_no_share_is_refused():
+    for value in (-0.1, 1.5, "much", True, float("nan")):
+        call = functools.partial(_quantized, _network(), _data(), range_headroom=value)
+        refused(call, "range_headroom", "from 0")
