@@ -78,4 +78,4 @@ def _wider(found: Tuple[float, float], factor: float, value: Value, graph: Graph
     """A range, wider, but not beyond what its operator can give."""
     least, largest = bounds(value, graph)
     lo, hi = found
-    return (max(lo * factor, min(lo, least)), min(hi * factor, max(hi, largest)))
+    return (min(lo, max(lo * factor, least)), max(hi, min(hi * factor, largest)))

@@ -99,6 +99,16 @@ def test_a_clip_ends_the_range():
     assert 1.4 < model.table.range("quiet")[1] <= 1.5, model.table.range("quiet")
 
 
+def test_a_range_without_zero_only_grows():
+    x = relu(conv(mx.sym.var("data"), "a", 8), "a_relu")
+    net = fill(conv(x, "c", 4), {"data": (2, 3, 12, 12)})
+    net[1]["a_bias"] += 40  # from far above zero on
+    model = mxq.quantize_model(net[0], net[1:3], _data(), range_headroom=1, **{**OPTIONS, "equalize": False})
+    lo, hi = model.table.range("a_relu")
+    assert 0 <= lo < 40 < hi, (lo, hi)
+    assert sqnr(_run(net, _data()), _run(model, _data())) > 25
+
+
 @parameterized.expand(
     [
         (lambda x: mx.sym.Activation(x, act_type="tanh"), (-1, 1)),
