@@ -12,6 +12,7 @@ from mxq.network.files import load_symbol
 
 from .blocks import sqnr
 from .networks import conv, fill, forward, head, relu
+from .refusals import refused
 
 S = mx.sym
 
@@ -102,3 +103,14 @@ def test_a_window_without_a_value_gives_no_range():
                 name="pool",
             )
             quantized(head(conv(behind(x, "behind"), "conv1", 4)), {"data": (4, 3, 6, 6)}, 25, quantize_mode=mode)
+
+
+def test_numbers_near_the_end_of_float32_are_calibrated_or_refused_in_words():
+    x = S.LRN(relu(conv(S.var("data"), "conv0", 6), "relu0"), nsize=3, name="lrn")
+    net = fill(head(conv(x, "conv1", 4)), {"data": (4, 3, 8, 8)})
+    data = np.random.RandomState(1).uniform(-1, 1, (4, 3, 8, 8)).astype(np.float32)
+    for large in (1e12, 1e30):
+        model = mxq.quantize_model(net[0], net[1:3], data * np.float32(large))
+        assert np.isfinite(forward(model, {"data": data * np.float32(large)})[0]).all()
+        assert precision(model)["conv0"] == "int8"
+    refused(lambda: mxq.quantize_model(net[0], net[1:3], data * np.float32(3e38)), "tensor '", "are not finite")

@@ -104,6 +104,19 @@ def test_channels_at_the_wrong_end_are_named():
         assert "channels" not in str(error), error
 
 
+def test_grey_images_and_single_ones_are_named():
+    grey = np.ascontiguousarray(DATA[:, :1])
+    asked = "are the images grey, for a network that takes color?", "(2, 3, 9, 9) fits"
+    refused(lambda: mxq.quantize_model(SYM, (ARGS, AUX), grey), *asked, "np.repeat(data, 3, axis=1)")
+    refused(lambda: mxq.quantize_model(SYM, (ARGS, AUX), grey[:, 0]), *asked, "np.repeat(data[:, None], 3, axis=1)")
+    asked = "is it one image, without the axis of examples?", "(1, 3, 9, 9) fits: data[None]"
+    refused(lambda: mxq.quantize_model(SYM, (ARGS, AUX), [DATA[0]]), *asked)
+    sym, args, aux, _ = fill(head(relu(conv(mx.sym.var("data"), "conv0", 4), "relu0")), {"data": (2, 1, 9, 9)})
+    refused(
+        lambda: mxq.quantize_model(sym, (args, aux), grey[:, 0]), "is the axis of channels missing?", "(2, 1, 9, 9)"
+    )
+
+
 def test_a_prefix_stands_for_both_files():
     wanted = forward(mxq.quantize_model(SYM, (ARGS, AUX), DATA), {"data": DATA})[0]
     with tempfile.TemporaryDirectory() as folder:

@@ -78,17 +78,30 @@ def _quiet() -> Iterator[None]:
 
 
 def _other_layout(internals, known: Mapping[str, tuple], shapes: Mapping[str, tuple]) -> str:
-    """A hint where images with their channels at another place would fit."""
+    """A hint where images with their channels at another place, or in color, would fit."""
     from mxnet.base import MXNetError
 
-    images = [name for name, shape in shapes.items() if len(shape) == 4]
-    for order, told in (((0, 3, 1, 2), "last (NHWC)"), ((0, 2, 3, 1), "first (NCHW)")):
-        turned = {name: tuple(shapes[name][i] for i in order) for name in images}
+    guesses = []
+    for name, shape in shapes.items():
+        if len(shape) == 4:
+            last, first = (0, 3, 1, 2), (0, 2, 3, 1)
+            guesses += [
+                (name, tuple(shape[i] for i in order), f"are the channels {told}?", f"data.transpose{order}")
+                for order, told in ((last, "last (NHWC)"), (first, "first (NCHW)"))
+            ]
+        if len(shape) == 3:
+            guesses.append((name, (1, *shape), "is it one image, without the axis of examples?", "data[None]"))
+        if len(shape) == 3 or (len(shape) == 4 and shape[1] == 1):
+            color = (shape[0], 3, *shape[-2:])
+            how = f"np.repeat(data{'[:, None]' if len(shape) == 3 else ''}, 3, axis=1)"
+            guesses.append((name, color, "are the images grey, for a network that takes color?", how))
+            guesses.append((name, (shape[0], 1, *shape[-2:]), "is the axis of channels missing?", "data[:, None]"))
+    for name, guess, question, how in guesses:
         try:
             with _quiet():
-                fits = bool(turned) and bool(internals.infer_shape_partial(**{**known, **turned})[1])
+                fits = guess != shapes[name] and bool(internals.infer_shape_partial(**{**known, name: guess})[1])
             if fits:
-                return f"; are the channels {told}? {turned[images[0]]} fits: data.transpose{order}"
+                return f"; {question} {guess} fits: {how}"
         except MXNetError:
             continue
     return ""
