@@ -14,7 +14,8 @@ def export_onnx(sym, params, path: str, data_shapes: Mapping[str, Sequence[int]]
     >>> mxq.export_onnx("net-symbol.json", "net-0000.params", "net.onnx", {"data": (1, 3, 224, 224)})  # doctest: +SKIP
 
     Every operator computes what MXNet 1.9.1 computes, without its fusion, or the network is refused. Values of the file
-    have the names of MXNet's nodes (``name:1`` for a second output). Shapes are fixed.
+    have the names of MXNet's nodes (``name:1`` for a second output). Shapes are fixed, but for the number of examples
+    where 0 stands for it.
 
     Args:
         sym, params: as for quantize_model.

@@ -92,7 +92,8 @@ class QuantizedModel(_Triple):
             path: of the file; the folder must exist.
             target: 'onnxruntime', 'openvino', 'tensorrt' (wants ``quantized_dtype='int8'``) or 'generic', see
                 mxq.export.targets.
-            data_shapes: input name -> shape; by default that of calibration, with one example.
+            data_shapes: input name -> shape; by default that of calibration, with one example. As first axis, 0 leaves
+                the number of examples open.
             calib_data: as for quantize_model, where the target needs ranges that were not found then.
             opset: version of ONNX's operators, 13 to 21.
 

@@ -161,3 +161,23 @@ def _decoded(b: Builder, moves: str, anchors: str, variances: Tuple[float, ...])
     middle = b("Add", [b("Mul", [shift, size]), middle])
     half = b("Mul", [b("Mul", [b("Exp", [growth]), size]), b.constant(0.5)])
     return b("Concat", [b("Sub", [middle, half]), b("Add", [middle, half])], axis=2)
+
+
+@emits("_contrib_box_decode", std0=1.0, std1=1.0, std2=1.0, std3=1.0, clip=-1.0, format="center")
+def box_decode(b: Builder, node: Node, a) -> str:
+    """Corners of anchors, given as corners or by their centres, that were moved and scaled."""
+    if a.format not in _FORMATS:
+        raise Refused(f"its format is {a.format}; {', '.join(_FORMATS)} have an ONNX form")
+    moves, anchors = b.inputs(node)
+    first, second = b.slice(anchors, [2], [0], [2]), b.slice(anchors, [2], [2], [4])
+    middle, size = first, second
+    if a.format == "corner":
+        size = b("Sub", [second, first])
+        middle = b("Add", [first, b("Mul", [size, b.constant(0.5)])])
+    shift = b("Mul", [b.slice(moves, [2], [0], [2]), b.constant([a.std0, a.std1])])
+    growth = b("Mul", [b.slice(moves, [2], [2], [4]), b.constant([a.std2, a.std3])])
+    if a.clip > 0:
+        growth = b("Min", [growth, b.constant(a.clip)])
+    middle = b("Add", [b("Mul", [shift, size]), middle])
+    half = b("Mul", [b("Mul", [b("Exp", [growth]), size]), b.constant(0.5)])
+    return b("Concat", [b("Sub", [middle, half]), b("Add", [middle, half])], axis=2)

@@ -2,6 +2,8 @@
 
 from typing import Optional, Sequence, Tuple
 
+import numpy as np
+
 from ..network.graph import Node, Value
 from ..ops.weighted import spatial_pad
 from .builder import Builder
@@ -84,7 +86,7 @@ def fully_connected(b: Builder, node: Node, a) -> str:
     x, weight, *bias = b.inputs(node)
     if a.flatten:
         if len(shape) != 2:
-            x = b.moved(x, (shape[0], -1))
+            x = b.moved(x, (shape[0], int(np.prod(shape[1:]))))
         return b("Gemm", [x, weight, *bias], transB=1)
     y = b("MatMul", [x, _transposed(b, node.inputs[1])])
     return b("Add", [y, *bias]) if bias else y

@@ -12,7 +12,7 @@ from ..arithmetic.qmath import QMAX, QMIN, quantize
 from ..network.attributes import attr_text
 from ..network.graph import Graph, Node, Value
 from ..network.identity import tensor_key
-from ..ops.fuse import FLATTEN, native_activation
+from ..ops.fuse import FLATTEN, LIMIT, native_activation
 from ..ops.spec import sole_user
 from ..passes.insert_qdq import TensorRange
 from ..passes.lower import DEQUANTIZE, QUANTIZE
@@ -58,10 +58,10 @@ def place_pairs(graph: Graph, target: Target, ranges: Mapping[str, TensorRange])
             _keep_float(graph, node)
     graph.sort()
     if target.drops_implied:
-        for node in list(graph.nodes):
+        for node in reversed(graph.nodes):
             if _is_implied(graph, node, target):
                 graph.replace(node.out(), node.inputs[0])
-        graph.prune()
+                graph.prune()  # so that what is in front has one reader
     return graph
 
 
@@ -71,15 +71,19 @@ def _layers(graph: Graph, target: Target) -> List[Node]:
 
 
 def _candidates(layer: Node, graph: Graph, uses: Mapping) -> List[Value]:
-    """The layer's output, and that of an activation right behind it which a pair may imply."""
-    user = sole_user(layer.out(), uses)
+    """The layer's output, and those of activations and limits right behind it which a pair may imply."""
     found = [layer.out()]
-    if user is not None and _within(user, graph) is not None:
+    user = sole_user(layer.out(), uses)
+    while user is not None and _within(user, graph) is not None:
         found.append(user.out())
+        user = sole_user(user.out(), uses)
     return found
 
 
 def _within(node: Node, graph: Graph) -> Optional[Tuple[float, float]]:
+    limits = graph.param_of(node.inputs[1]) if node.op == LIMIT else None
+    if limits is not None:  # by channel, behind a ReLU: tensors end at the least of them
+        return -np.inf, float(limits.min())
     attrs = native_activation(node, graph)
     return _WITHIN[attrs["act"]](attrs) if attrs is not None and attrs["act"] in _WITHIN else None
 

@@ -5,6 +5,7 @@ from typing import Mapping, Sequence
 from ..errors import ConfigError
 from ..network.atomic import write_atomically
 from ..network.graph import Graph
+from .open_batch import is_open, walk_open
 from .package import onnx_package
 from .serialize import OPSETS, to_model
 from .targets import find_target
@@ -16,7 +17,7 @@ def build_onnx(graph: Graph, data_shapes: Mapping[str, Sequence[int]], *, target
 
     Args:
         graph: float, or with explicit quantization.
-        data_shapes: input name -> shape of every input that is no label.
+        data_shapes: input name -> shape of every input that is no label; 0 examples stand for any number.
 
     Raises:
         ConfigError: an argument that is not accepted, or no package onnx.
@@ -26,7 +27,7 @@ def build_onnx(graph: Graph, data_shapes: Mapping[str, Sequence[int]], *, target
     row = find_target(target)
     if isinstance(opset, bool) or opset not in OPSETS:
         raise ConfigError(f"opset={opset!r}: accepted are {OPSETS[0]} to {OPSETS[-1]}")
-    network = walk(graph, data_shapes, row, opset)
+    network = (walk_open if is_open(data_shapes) else walk)(graph, data_shapes, row, opset)
     return to_model(network, opset, {"mxq.target": target}), network
 
 

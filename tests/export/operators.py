@@ -708,3 +708,21 @@ def multibox_detection(draw):
         "anchors": anchors[None].astype(np.float32),
     }
     return symbol, given, {}
+
+
+@case
+def box_decode(draw):
+    examples, count, form = size(draw, 1, 2), size(draw, 1, 6), one_of(draw, "center", "corner")
+    symbol = mx.sym.contrib.box_decode(
+        mx.sym.var("moves"),
+        mx.sym.var("anchors"),
+        std0=0.1,
+        std1=0.3,
+        std2=0.2,
+        std3=0.5,
+        clip=one_of(draw, -1.0, 0.1, 0.6),
+        format=form,
+        name="decoded",
+    )
+    anchors = boxes_of(draw, count, form == "center")[None].astype(np.float32)
+    return symbol, {"moves": numbers(draw, examples, count, 4), "anchors": anchors}, {}

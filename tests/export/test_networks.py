@@ -4,14 +4,18 @@ import collections
 import os
 import tempfile
 
+import mxnet as mx
 import numpy as np
 import onnx
 import onnxruntime
 from parameterized import parameterized
 
 import mxq
+from mxq.errors import GraphError
 from mxq.export.targets import TARGETS
-from tests.export.running import assert_close, exported
+from mxq.export.write import build_onnx
+from mxq.network.graph import Graph
+from tests.export.running import assert_close, exported, run
 from tests.networks import NETWORKS, batch, forward, graph_of
 
 
@@ -28,6 +32,38 @@ def test_float_networks(name):
     net = NETWORKS[name]()
     data = batch(net[3])
     assert_close(exported(graph_of(net), data), forward(net, data))
+
+
+#: Networks that are made for one number of examples.
+_FIXED = {"segmented"}
+
+
+@parameterized.expand([(name,) for name in NETWORKS])
+def test_any_number_of_examples(name):
+    """In float and int8."""
+    net = NETWORKS[name]()
+    shapes = {key: (0, *shape[1:]) for key, shape in net[3].items()}
+    try:
+        built, _ = build_onnx(graph_of(net), shapes)
+    except GraphError as error:
+        assert name in _FIXED and "the number of examples cannot stay open" in str(error), error
+        return
+    assert name not in _FIXED
+    for number in (1, 3):
+        data = batch({key: (number, *shape[1:]) for key, shape in net[3].items()})
+        assert_close(run(built, data), forward(net, data))
+    model, _ = quantized(name)
+    built, _ = build_onnx(model.qdq, shapes)
+    for port in built.graph.input:
+        assert port.type.tensor_type.shape.dim[0].dim_param == "N"
+    assert_close(run(built, data), forward(model.qdq, data), tolerance=2e-4)
+
+
+def test_a_number_of_examples_in_another_axis():
+    graph = Graph.from_symbol(mx.sym.Reshape(mx.sym.var("data"), shape=(3, -1), name="rows") * 2, {}, {})
+    built, _ = build_onnx(graph, {"data": (0, 6)})
+    data = {"data": np.arange(30, dtype=np.float32).reshape(5, 6)}
+    np.testing.assert_array_equal(run(built, data)[0], data["data"].reshape(3, -1) * 2)
 
 
 @parameterized.expand([(name,) for name in NETWORKS])
@@ -55,6 +91,21 @@ def test_every_integer_in_files_for_others(name, target):
         model.export_onnx(path, target=target, calib_data=data)
         found = model.check_onnx(path, data, optimize=False)
         assert found.ok, str(found)
+
+
+def test_limits_by_channel_end_where_the_integers_do():
+    """What equalization makes of a ReLU6 is part of quantizing: nothing is rounded twice."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "net.onnx")
+        model, data = quantized("depthwise", precision_budget=0)
+        assert any(node.op == "broadcast_minimum" for node in model.qdq.nodes)
+        model.export_onnx(path, target="onnxruntime", calib_data=data)
+        types = _types(onnx.load(path))
+        assert not types["Min"] and not types["Relu"] and len(types["QuantizeLinear"]) == 8
+        expected = forward(model, {key: array[:1] for key, array in data.items()})
+        got = onnxruntime.InferenceSession(path).run(None, {key: array[:1] for key, array in data.items()})
+        for a, b in zip(got, expected):
+            assert ((a - b) ** 2).sum() < 1e-3 * (b**2).sum()
 
 
 def test_integers_of_the_int8_network():
