@@ -35,8 +35,8 @@ MORE = int(os.environ.get("MXQ_FUZZ", "1"))
 #: What stands where something else should.
 MARKUP = '"><script>'
 STRANGE = [
-    None, True, -1, 0, 3, 1e400, float("nan"), 10**400, 2**63, -(2**70), 0.5, 1e300, -1e300, "inf", "-inf", MARKUP, "", "x", "9" * 5000,
-    "nan", "\ud800", [], [1], [[]], ["a", "b", "c"], {}, {"min": 1}, {"": {}},
+    None, True, -1, 0, 3, 1e400, float("nan"), 10**400, 2**63, -(2**70), 0.5, 1e300, -1e300, "inf", "-inf", MARKUP, "",
+    "x", "9" * 5000, "nan", "\ud800", [], [1], [[]], ["a", "b", "c"], {}, {"min": 1}, {"": {}},
 ]  # fmt: skip
 NESTED = "[" * 100_000
 

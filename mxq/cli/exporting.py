@@ -1,4 +1,4 @@
-"""``python -m mxq export``: a float MXNet network as an ONNX file, in float or quantized."""
+"""``python -m mxq export``: a float MXNet network as an ONNX file, or ncnn's, in float or quantized."""
 
 import argparse
 import logging
@@ -17,10 +17,12 @@ def add_command(commands) -> None:
         "--float says otherwise; the file is then compared with MXNet, value by value. Exit status 1 if one differs.",
     )
     add_network(command)
-    command.add_argument("out", help="the ONNX file to write")
+    command.add_argument("out", help="the ONNX file to write; for ncnn the prefix of its two files")
     command.add_argument("data", nargs="?", help="examples, for calibration and for the comparison")
     command.add_argument("--float", action="store_true", help="do not quantize")
-    command.add_argument("--target", default="onnxruntime", help="onnxruntime (default), openvino, tensorrt or generic")
+    command.add_argument(
+        "--target", default="onnxruntime", help="onnxruntime (default), openvino, tensorrt, generic, ncnn"
+    )
     command.add_argument("--opset", type=int, default=13, help="version of ONNX's operators (default: 13)")
     command.add_argument(
         "--data-shape",
@@ -40,6 +42,8 @@ def _export(args: argparse.Namespace) -> int:
     logging.basicConfig(format="mxq: %(message)s")
     shapes = _shapes(args.data_shape)
     data = None if args.data is None else read_data(args.data, args).data
+    if args.target == "ncnn":
+        return _to_ncnn(args, data, shapes)
     if data is None or args.float:
         if not shapes:
             raise ConfigError("a float network needs --data-shape NAME=1,3,224,224 for each of its inputs")
@@ -58,6 +62,27 @@ def _export(args: argparse.Namespace) -> int:
     if found is not None:
         print(found)
     return 0 if found is None or found.ok else 1
+
+
+def _to_ncnn(args: argparse.Namespace, data, shapes: Dict[str, Tuple[int, ...]]) -> int:
+    """ncnn's two files; `python -m mxq deliver` compares them with MXNet."""
+    prefix = args.out[: -len(".param")] if args.out.endswith(".param") else args.out
+    if data is None or args.float:
+        if not shapes:
+            raise ConfigError("a float network needs --data-shape NAME=1,3,224,224 for each of its inputs")
+        from ..interchange import export_ncnn
+
+        export_ncnn(args.symbol, args.params, prefix, shapes)
+        print(f"wrote {prefix}.param and {prefix}.bin, float")
+        return 0
+    from ..api import quantize_model
+
+    model = quantize_model(args.symbol, args.params, data, quantized_dtype="int8", precision_budget=0)
+    net = model.export_ncnn(prefix, data_shapes=shapes or None)
+    print(f"wrote {prefix}.param and {prefix}.bin, {len(net.int8)} layers are int8")
+    for name, reason in net.left_float.items():
+        print(f"{name} is float: {reason}")
+    return 0
 
 
 def _shapes(texts: List[str]) -> Dict[str, Tuple[int, ...]]:

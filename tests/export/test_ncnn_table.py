@@ -229,6 +229,26 @@ def test_the_command():
         assert status == 1 and "d.txt' is no image" in err, err
 
 
+def test_the_command_that_exports():
+    net = NETWORKS["plain"]()
+    with tempfile.TemporaryDirectory() as folder:
+        prefix, out = os.path.join(folder, "net"), os.path.join(folder, "out")
+        mx.model.save_checkpoint(prefix, 0, *net[:3])
+        data = os.path.join(folder, "data.npy")
+        np.save(data, batch({"data": (8, *net[3]["data"][1:])})["data"])
+        arguments = ["export", f"{prefix}-symbol.json", f"{prefix}-0000.params", out]
+        status, said, err = _run(*arguments, data, "--target", "ncnn")
+        assert status == 0 and "4 layers are int8" in said, (said, err)
+        with open(f"{out}.param") as file:
+            assert sum(" 8=" in line for line in file) == 4
+        status, _, err = _run(*arguments, "--target", "ncnn")
+        assert status == 1 and "--data-shape" in err
+        status, _, err = _run(*arguments, "--target", "ncnn", "--data-shape", "data=1,3,13,11")
+        assert status == 0, err
+        with open(f"{out}.param") as file:
+            assert not any(" 8=" in line for line in file)
+
+
 @parameterized.expand([("squeezenet_weight.table", 26), ("mobilenet_v1_weight.table", 28)])
 def test_tables_of_caffe_int8_convert_tools(name, layers):
     if not os.path.isdir(INTEROP):
