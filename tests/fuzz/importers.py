@@ -80,13 +80,18 @@ FORMATS = {".caffemodel": _caffe, ".onnx": _onnx, ".tflite": _tflite}
 
 
 class Importers:
-    """Whole files of each format."""
+    """Whole files of each format.
 
-    def __init__(self) -> None:
+    Args:
+        limit: whether the memory of the process is limited.
+    """
+
+    def __init__(self, limit: bool = True) -> None:
         self._folder = tempfile.TemporaryDirectory()
         self.whole: Dict[str, List[Whole]] = {ending: [*own(), *_of_others(ending)] for ending, own in FORMATS.items()}
         mx.nd.zeros(1).wait_to_read()  # its threads stand
-        self._limit()
+        if limit:
+            self._limit()
 
     def _limit(self) -> None:
         with open("/proc/self/statm") as file:
