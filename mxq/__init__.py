@@ -7,7 +7,7 @@
 Importing it registers the int8 operators with MXNet, so that saved int8 networks load and run.
 """
 
-from .native import library_path
+from .native import library_path, num_threads, set_num_threads
 from .native import load as _load
 from .version import __version__  # noqa: F401
 
@@ -48,7 +48,9 @@ __all__ = [
     "library_path",
     "load",
     "ncnn_weight_bits",
+    "num_threads",
     "preflight",
     "quantize_model",
     "quantize_net",
+    "set_num_threads",
 ]

@@ -17,7 +17,7 @@ from mxq.native import library as native
 
 PACKAGE = os.path.dirname(mxq.__file__)
 #: The parts of the package that loading needs: copied, they fail or work without the rest.
-LOADER = ("native/__init__.py", "native/library.py", "native/nan.py", "errors.py")
+LOADER = ("native/__init__.py", "native/library.py", "native/nan.py", "native/operator_threads.py", "errors.py")
 
 
 def python(code: str, path: str = os.path.dirname(PACKAGE), env=None) -> subprocess.CompletedProcess:

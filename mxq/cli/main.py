@@ -72,7 +72,8 @@ def _info_lines(described: Dict[str, Any]) -> List[str]:
         ("MXNet", versions["mxnet"]),
         ("NumPy", versions["numpy"]),
         ("oneDNN", f"{versions['onednn']} (compiled with {versions['onednn_compiled']})"),
-        ("oneDNN uses", f"{cpu['onednn_isa']}, {cpu['threads']} threads"),
+        ("oneDNN uses", cpu["onednn_isa"]),
+        ("threads", cpu["threads"]),
         ("processor", " ".join(cpu["features"]) or "unknown"),
     ]
     lines = [f"{name:<12} {value}" for name, value in rows]

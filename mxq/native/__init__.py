@@ -8,5 +8,6 @@
 
 from .library import info, library_path, load
 from .nan import check_nan
+from .operator_threads import num_threads, set_num_threads
 
-__all__ = ["check_nan", "info", "library_path", "load"]
+__all__ = ["check_nan", "info", "library_path", "load", "num_threads", "set_num_threads"]

@@ -93,7 +93,7 @@ def info() -> Dict[str, Any]:
     import numpy as np
 
     load()
-    described = _describe(_open(library_path()))
+    described = _describe(opened())
     return {
         "versions": {
             "mxq": described["version"],
@@ -110,6 +110,11 @@ def info() -> Dict[str, Any]:
         "ops": described["ops"],
         "gpu_ops": described.get("gpu_ops", {}),
     }
+
+
+def opened() -> ctypes.CDLL:
+    """The library that `load` gives to MXNet, for its functions beside operators. Raises LibraryError as `load`."""
+    return _open(library_path())
 
 
 def _open(path: str) -> ctypes.CDLL:

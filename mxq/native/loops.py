@@ -32,6 +32,7 @@ def native_library() -> Optional[ctypes.CDLL]:
         library.mxq_round_to.argtypes = (
             [pointer] + 3 * [number] + 3 * [pointer] + 2 * [number] + [ctypes.c_float, pointer]
         )
+        library.mxq_num_threads.restype = ctypes.c_int
         library.mxq_use_threads.argtypes, library.mxq_use_threads.restype = [ctypes.c_int], ctypes.c_int
         for name in ("measure", "count", "add_extremes", "patches", "round_to"):
             getattr(library, f"mxq_{name}").restype = None

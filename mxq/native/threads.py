@@ -1,4 +1,4 @@
-"""Threads for work that numpy and the native library do outside Python's lock: as many as OpenMP would use."""
+"""Threads for work that numpy and the native library do outside Python's lock: as many as operators use."""
 
 import concurrent.futures
 import contextlib
@@ -20,7 +20,7 @@ def thread_pool() -> Iterator[Callable[[Callable, Iterable], None]]:
     [1, 2]
     """
     library = native_library()
-    workers = 1 if library is None else library.mxq_use_threads(0)
+    workers = 1 if library is None else library.mxq_num_threads()
     if workers <= 1:
 
         def one_by_one(function: Callable, items: Iterable) -> None:

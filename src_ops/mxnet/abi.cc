@@ -16,6 +16,7 @@
 #include "../core/profile.h"
 #include "../core/scratch.h"
 #include "../core/sizes.h"
+#include "../cpu/threads.h"
 #include "errors.h"
 #include "node.h"
 #include "register.h"
@@ -227,6 +228,7 @@ MX_INT_RET _opCallCreateOpState(mxnet::ext::createOpState_t op_key, const char* 
   return guarded(entry, node, [&] {
     node = find_node(entry, {keys, vals, num});
     const Device device = device_of(dev_type);
+    const OperatorThreads threads;  // plans share their work among so many
 #ifdef MXQ_CUDA
     if (device == Device::kGpu) cuda::use_device(dev_id);  // kernels are chosen for it
 #endif
@@ -248,6 +250,7 @@ MX_INT_RET _opCallFStatefulCompute(int is_forward, void* state_op, const int64_t
   return guarded(*node->entry, node, [&] {
     MXQ_CHECK(is_forward, "int8 operators have no gradient; run the network outside autograd.record()");
     const Device device = state->bound->device;
+    const OperatorThreads threads;
     check_dense("input", device, num_in, indev_type, instypes);
     check_dense("output", device, num_out, outdev_type, outstypes);
 #ifdef MXQ_CUDA

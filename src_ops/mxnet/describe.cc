@@ -1,11 +1,10 @@
 // What the library is, as JSON, for `python -m mxq info` and for tests.
-#include <omp.h>
-
 #include <sstream>
 #include <string>
 
 #include "../core/op.h"
 #include "../cpu/onednn_version.h"
+#include "../cpu/threads.h"
 #include "node.h"
 
 #ifndef MXQ_VERSION
@@ -36,7 +35,7 @@ std::string describe() {
   const mxq::CacheUse use = mxq::cache_use();
   out << "{\"version\": \"" << MXQ_VERSION << "\", \"mxnet\": \"1.9.1\", \"compiler\": \"" << __VERSION__
       << "\", \"onednn_compiled\": \"" << onednn.compiled << "\", \"onednn\": \"" << onednn.running
-      << "\", \"onednn_isa\": \"" << onednn.isa << "\", \"threads\": " << omp_get_max_threads() << ", \"cache\": {"
+      << "\", \"onednn_isa\": \"" << onednn.isa << "\", \"threads\": " << mxq::operator_threads() << ", \"cache\": {"
       << "\"nodes\": " << use.nodes << ", \"max_nodes\": " << use.max_nodes << ", \"bound\": " << use.bound
       << ", \"max_bound\": " << use.max_bound << "}";
   list("ops", &mxq::OpEntry::cpu, &out);

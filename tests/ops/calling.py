@@ -46,12 +46,14 @@ def check_all(op: str, inputs: Sequence[np.ndarray], attrs: Dict[str, Any], expe
 
 @contextlib.contextmanager
 def threads(count: int) -> Iterator[None]:
-    """Regions that are bound now are planned for so many threads, whatever MXNet leaves to them."""
-    before = native_library().mxq_use_threads(count)
+    """Operators use so many threads, and regions that are bound now are planned for them."""
+    library = native_library()
+    before = library.mxq_num_threads()
+    library.mxq_set_num_threads(count)
     try:
         yield
     finally:
-        native_library().mxq_use_threads(before)
+        library.mxq_set_num_threads(before)
 
 
 def need_vnni() -> None:

@@ -163,12 +163,13 @@ def test_threads_share_a_batch():
     rng = np.random.RandomState(0)
     b = Builder([integers(rng, "int8", (12, 3, 3, 6))])
     arrays, attrs = b.packed([b.conv(rng, b.conv(rng, b.inputs[0]))], 1)
-    call("mxq_region", [arrays[0][:1].repeat(99, axis=2).repeat(99, axis=1), arrays[1]], attrs)  # starts all threads
-    started = len(os.listdir("/proc/self/task"))
-    with threads(3), profile.record() as times:
-        call("mxq_region", arrays, attrs)
+    with threads(3):
+        call("mxq_region", [arrays[0][:1].repeat(99, axis=2).repeat(99, axis=1), arrays[1]], attrs)  # starts all
+        started = len(os.listdir("/proc/self/task"))
+        with profile.record() as times:
+            call("mxq_region", arrays, attrs)
     # With more, as a second team has them, OpenMP would put threads to sleep that wait for work.
-    assert len(os.listdir("/proc/self/task")) == started
+    assert len(os.listdir("/proc/self/task")) <= started
     assert [(row.shape[0], row.calls) for row in times.rows] == [(4, 3)] * 2, times
 
 
