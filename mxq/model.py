@@ -100,7 +100,8 @@ class QuantizedModel(_Triple):
         Raises:
             ConfigError: an argument that is not accepted, ranges that are missing, or no package onnx
                 (``pip install mxq[onnx]``).
-            GraphError: what the target cannot hold exactly, with node and reason.
+            GraphError: what the target cannot hold exactly, with node and reason; tensors of 11 bits are such (quantize
+                with ``precision_budget=0``, or use mxq.deliver).
         """
         export_quantized(self, path, target, data_shapes, calib_data, opset)
 

@@ -54,7 +54,7 @@ def _export(args: argparse.Namespace) -> int:
         from ..api import quantize_model
 
         dtype = "int8" if args.target == "tensorrt" else "auto"
-        model = quantize_model(args.symbol, args.params, data, quantized_dtype=dtype)
+        model = quantize_model(args.symbol, args.params, data, quantized_dtype=dtype, precision_budget=0)
         model.export_onnx(args.out, target=args.target, data_shapes=shapes or None, calib_data=data, opset=args.opset)
         print(f"wrote {args.out}, int8 for {args.target}: {model.report.summary()}")
         optimize = args.target == "onnxruntime"

@@ -26,7 +26,7 @@ from .files import damaged
 #: Address space of the process: what MXNet and its threads take, and 3 GB.
 _MEMORY = 3 << 30
 _LARGEST = 1 << 18  # bytes of a file that is taken along
-_EXPORTED = ("plain", "residual", "inception", "movement", "upsampled", "gates")
+_EXPORTED = ("plain", "residual", "inception", "upsampled", "squeeze_excite", "fully_connected")
 
 
 class Whole(NamedTuple):
@@ -51,10 +51,9 @@ def _onnx() -> Iterator[Whole]:
     from mxq.export.write import build_onnx
 
     for name in _EXPORTED:
-        if name in NETWORKS:
-            symbol, args, aux, shapes = NETWORKS[name]()
-            built, _ = build_onnx(Graph.from_symbol(symbol, args, aux), shapes)
-            yield Whole(f"{name}.onnx", built.SerializeToString())
+        symbol, args, aux, shapes = NETWORKS[name]()
+        built, _ = build_onnx(Graph.from_symbol(symbol, args, aux), shapes)
+        yield Whole(f"{name}.onnx", built.SerializeToString())
 
 
 def _tflite() -> Iterator[Whole]:
