@@ -5,7 +5,7 @@ from typing import Mapping, Optional, Sequence, Tuple, Union
 
 import mxnet as mx
 
-from .arguments import check_symbol
+from .arguments import check_is_data, check_symbol
 from .calib.collect import SUB_BATCH
 from .calib.statistics import Statistics
 from .calib.table import CalibTable
@@ -171,7 +171,9 @@ def quantize_model(
         cannot be used (see `verify`). CalibrationError: data or a table that do not fit. All are subclasses of MXQError
         and ValueError.
     """
-    return quantize_graph(read_network(sym, params), calib_data, Options.of(locals()))
+    graph = read_network(sym, params)
+    check_is_data(calib_data, graph)
+    return quantize_graph(graph, calib_data, Options.of(locals()))
 
 
 def read_network(sym, params) -> Graph:

@@ -45,6 +45,21 @@ def check_symbol(sym) -> None:
         raise GraphError(f"sym is {kind}: give an mx.sym.Symbol or the path of its JSON file{block}")
 
 
+def check_is_data(calib_data, graph: Graph) -> None:
+    """Refuses parameters where data are expected: MXNet's functions take those of auxiliary states in that place."""
+    if not isinstance(calib_data, Mapping):
+        return
+    parameters = {*graph.params, *graph.symbol().list_auxiliary_states()}
+    if not all(name in parameters for name in calib_data):
+        return
+    names = ", ".join(sorted(calib_data)[:3])
+    what = f"a dict of parameters ({names}{', ...' if len(calib_data) > 3 else ''})" if names else "an empty dict"
+    raise ConfigError(
+        f"calib_data is {what}: give arg_params and aux_params together, params=(arg_params, aux_params), and data as "
+        "calib_data"
+    )
+
+
 def check_options(options: Options) -> None:
     """Checks every option as far as that does not depend on the network."""
     for name, check in _CHECKS.items():

@@ -88,15 +88,22 @@ class Options(NamedTuple):
 
 
 def refuse_unknown(function: _Function) -> _Function:
-    """Names the nearest option where a caller gives one that does not exist, in place of Python's TypeError."""
+    """Names the nearest option where a caller gives one that does not exist, and what is given by position, in place of
+    Python's TypeError."""
     accepted = [p.name for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY]
     known = set(inspect.signature(function).parameters)
+    in_order = [p.name for p in inspect.signature(function).parameters.values() if p.kind is not p.KEYWORD_ONLY]
 
     @functools.wraps(function)
     def checked(*args, **options):
         for name in options:
             if name not in known:
                 raise ConfigError(f"{function.__name__} has no option {name!r}{nearest(name, accepted)}")
+        if len(args) > len(in_order):
+            both = "; arg_params and aux_params are one: params=(arg_params, aux_params)" if "params" in known else ""
+            raise ConfigError(
+                f"{function.__name__} takes {', '.join(in_order)} by position, {len(args)} arguments were given{both}"
+            )
         return function(*args, **options)
 
     return cast(_Function, checked)

@@ -111,10 +111,30 @@ def test_grey_images_and_single_ones_are_named():
     refused(lambda: mxq.quantize_model(SYM, (ARGS, AUX), grey[:, 0]), *asked, "np.repeat(data[:, None], 3, axis=1)")
     asked = "is it one image, without the axis of examples?", "(1, 3, 9, 9) fits: data[None]"
     refused(lambda: mxq.quantize_model(SYM, (ARGS, AUX), [DATA[0]]), *asked)
+    asked = "is it one image, with its channels last (HWC)?", "(1, 3, 9, 9) fits: data.transpose(2, 0, 1)[None]"
+    refused(lambda: mxq.quantize_model(SYM, (ARGS, AUX), [DATA[0].transpose(1, 2, 0)]), *asked)
     sym, args, aux, _ = fill(head(relu(conv(mx.sym.var("data"), "conv0", 4), "relu0")), {"data": (2, 1, 9, 9)})
     refused(
         lambda: mxq.quantize_model(sym, (args, aux), grey[:, 0]), "is the axis of channels missing?", "(2, 1, 9, 9)"
     )
+
+
+def test_parameters_in_the_place_of_data_are_named():
+    """``quantize_model(*mx.model.load_checkpoint(prefix, 0), data)``, as MXNet's own function takes them."""
+    together = "params=(arg_params, aux_params)"
+    refused(lambda: mxq.quantize_model(SYM, ARGS, AUX, DATA), "sym, params, calib_data by position, 4", together)
+    refused(lambda: mxq.quantize_model(SYM, ARGS, dict(ARGS)), "calib_data is a dict of parameters (", together)
+    refused(lambda: mxq.quantize_model(SYM, ARGS, AUX), "calib_data is a dict of parameters (", together)
+    refused(lambda: mxq.quantize_model(SYM, (ARGS, AUX), {}), "calib_data is an empty dict", together)
+    refused(lambda: mxq.quantize_net(1, 2, 3, 4, 5, 6, 7, 8), "by position, 8 arguments were given")
+
+
+def test_a_prefix_that_is_no_name_is_refused():
+    model = mxq.quantize_model(SYM, (ARGS, AUX), DATA)
+    with tempfile.TemporaryDirectory() as folder:
+        for prefix in ("", folder + "/"):
+            refused(lambda prefix=prefix: model.save(prefix), "a prefix ends in a name")
+        assert not os.listdir(folder)
 
 
 def test_a_prefix_stands_for_both_files():

@@ -138,6 +138,8 @@ def save_model(prefix: str, sym, arg_params: Mapping, aux_params: Mapping = None
     """
     if isinstance(epoch, bool) or not isinstance(epoch, int) or epoch < 0:
         raise ConfigError(f"epoch={epoch!r}: accepted is an integer from 0")
+    if not os.path.basename(os.fspath(prefix)):
+        raise ConfigError(f"cannot save {prefix!r}: a prefix ends in a name, as 'folder/net' does for net-symbol.json")
     folder = os.path.dirname(os.path.abspath(prefix))
     if not os.path.isdir(folder):
         raise GraphError(f"cannot save {prefix!r}: folder {folder!r} does not exist; create it first")

@@ -90,6 +90,9 @@ def _other_layout(internals, known: Mapping[str, tuple], shapes: Mapping[str, tu
                 for order, told in ((last, "last (NHWC)"), (first, "first (NCHW)"))
             ]
         if len(shape) == 3:
+            turned = (1, shape[2], *shape[:2])
+            how = "data.transpose(2, 0, 1)[None]"
+            guesses.append((name, turned, "is it one image, with its channels last (HWC)?", how))
             guesses.append((name, (1, *shape), "is it one image, without the axis of examples?", "data[None]"))
         if len(shape) == 3 or (len(shape) == 4 and shape[1] == 1):
             color = (shape[0], 3, *shape[-2:])
