@@ -97,7 +97,7 @@ def fuzz(options: argparse.Namespace, fuzzer: str, cases: int) -> Tuple[Counter,
     return counts, findings
 
 
-def record(library: str, path: str) -> None:
+def record(library: str, path: str, thinned: int) -> None:
     from ..host import devices, standin
 
     standin.install(library, devices.Cpu)
@@ -105,7 +105,7 @@ def record(library: str, path: str) -> None:
 
     from .corpus import record
 
-    calls = record()
+    calls = record(thinned)
     with open(path, "wb") as file:
         pickle.dump((calls, native.info()["ops"]), file)
     print(f"corpus: {len(calls)} calls of {len({c.op for c in calls})} operators")
@@ -123,13 +123,16 @@ def main() -> int:
         "--most", type=int, default=10, help="findings after which a fuzzer stops (default %(default)s)"
     )
     parser.add_argument("--lines", type=int, default=25, help="of output that a finding shows (default %(default)s)")
+    parser.add_argument(
+        "--thinned", type=int, default=8, help="a corpus has one in so many cases of the tests (default %(default)s)"
+    )
     for name in ("record", "note", "fuzzer"):
         parser.add_argument(f"--{name}", help=argparse.SUPPRESS)
     for name in ("first", "count"):
         parser.add_argument(f"--{name}", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.record:
-        record(options.record, options.corpus)
+        record(options.record, options.corpus, options.thinned)
         return 0
     if options.note:
         return run_cases(options)

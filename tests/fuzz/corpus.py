@@ -15,8 +15,7 @@ from ..host.__main__ import ABOUT_PROCESSORS, NOT_OPERATORS, fewer_examples
 
 _LARGEST = 20_000  # elements of all arrays of a call
 _EACH = 160  # calls of an operator
-_THINNED = 8  # of so many generated cases of a test one is drawn
-_WHOLE = ("test_region",)  # but of these all
+_MORE = ("test_region",)  # tests of which more cases are drawn than of others: few operators are as various
 
 
 class Call(NamedTuple):
@@ -25,14 +24,19 @@ class Call(NamedTuple):
     arrays: Tuple[np.ndarray, ...]
 
 
-def record() -> List[Call]:
+def record(thinned: int) -> List[Call]:
     """Some of the calls of every operator, each with attributes and shapes of its own. Needs the stand-in.
 
     The same ones every time: a case of the fuzzers is known by its number.
+
+    Args:
+        thinned: of so many generated cases of a test one is drawn.
     """
     every = hypothesis.settings
-    fewer_examples(_THINNED)
-    thinned = hypothesis.settings
+    fewer_examples(max(1, thinned // 8))
+    more, hypothesis.settings = hypothesis.settings, every
+    fewer_examples(thinned)
+    fewer = hypothesis.settings
     calls: Dict[str, List[Call]] = {}
     seen: Dict[str, Set[Any]] = {}
     chosen = random.Random(0)
@@ -64,7 +68,7 @@ def record() -> List[Call]:
         for path in sorted(glob.glob(os.path.join(standin.REPO, "tests", "ops", "test_*.py"))):
             if os.path.basename(path)[: -len(".py")] not in NOT_OPERATORS:
                 name = os.path.basename(path)[: -len(".py")]
-                hypothesis.settings = every if name in _WHOLE else thinned
+                hypothesis.settings = more if name in _MORE else fewer
                 _run_tests(name)
     finally:
         abi.call = real
