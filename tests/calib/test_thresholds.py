@@ -165,8 +165,8 @@ def test_mse_is_as_good_as_brute_force_on_small_tensors(seed, size, shape, one_s
     ours = squared_error(x, *mse(h, dtype, clip_weight=1), dtype)
     t = max(-h.min, h.max)
     best = min(squared_error(x, 0 if one_sided else -s * t, s * t, dtype) for s in np.linspace(0.01, 1, 100))
-    # 6 %: chance decides how few hundred values fall on the grid, and the histogram does not see it.
-    assert ours <= best * 1.06
+    # 3 %: chance decides how few hundred values fall on the grid, and the histogram does not see it.
+    assert ours <= best * 1.03
 
 
 @parameterized.expand([(1.0,), (8.0,)])

@@ -72,6 +72,20 @@ def test_equals_the_reference(case):
     assert np.array_equal(got, expected), (case, np.sum(got != expected))
 
 
+def test_sums_and_values_that_int32_does_not_hold():
+    """Where numbers leave int32 on their way to the end, another implementation takes over."""
+    need_vnni()
+    data, weight = np.full((1, 7, 7, 2048), 255, np.uint8), np.full((1, 2048, 7, 7), 127, np.int8)
+    attrs = dict(kernel=(7, 7), num_filter=1, no_bias=True, backend="tiles")
+    (out,) = call("mxq_conv", [data, weight, np.float32([1e-9])], {**attrs, "in_scale": 1.0, "out_scale": 0.03})
+    assert out.ravel().tolist() == [108]  # 7 * 7 * 2048 * 255 * 127 * 1e-9 / 0.03
+    data, weight = np.full((1, 1, 1, 4), 1, np.int8), np.full((1, 4, 1, 1), 1, np.int8)
+    attrs = {**attrs, "kernel": (1, 1), "in_scale": 1e-9, "out_scale": 1e-9}
+    arrays = [data, weight, np.float32([1.0]), np.full((1, 1, 1, 1), 100, np.int8)]
+    (out,) = call("mxq_conv", arrays, {**attrs, "sum": "before_act", "sum_scale": 0.7})
+    assert out.ravel().tolist() == [127]  # 70 / 1e-9, saturated
+
+
 def test_the_same_arrays_in_other_layers():
     """Packed weights are shared by parameters; what they are packed for differs."""
     need_vnni()

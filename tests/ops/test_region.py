@@ -20,11 +20,11 @@ from .calling import call, check_all, error_of, integers, nd, threads
 CONV = {"num_filter": "6", "kernel": "(1, 1)", "in_scale": "0.02", "out_scale": "0.05"}
 
 
-def _weights(rng, channels=6):
+def _weights(rng, channels=6, kernel=(1, 1)):
     return [
-        integers(rng, "int8", (6, channels, 1, 1)),
-        rng.uniform(0.001, 0.01, 6).astype(np.float32),
-        rng.randint(-900, 900, 6).astype(np.int32),
+        integers(rng, "int8", (channels, channels, *kernel)),
+        rng.uniform(0.001, 0.01, channels).astype(np.float32),
+        rng.randint(-900, 900, channels).astype(np.int32),
     ]
 
 
@@ -50,9 +50,14 @@ class Builder:
             self.results[id(node), i] = array
         return node.out()
 
-    def conv(self, rng, x, residual=None, **attrs):
-        params = [self.param(a) for a in _weights(rng)]
-        attrs = {**CONV, **attrs}
+    def conv(self, rng, x, residual=None, kernel=(1, 1), **attrs):
+        """As many channels as there are, and as many pixels."""
+        channels = self.results[id(x.node), x.index].shape[-1]
+        params = [self.param(a) for a in _weights(rng, channels, kernel)]
+        around = str(tuple(k // 2 for k in kernel))
+        attrs = {**CONV, "kernel": str(kernel), "num_filter": str(channels), **attrs}
+        if kernel != (1, 1):
+            attrs.update(pad_begin=around, pad_end=around)
         if residual is None:
             return self.add("mxq_conv", [x, *params], **attrs)
         return self.add("mxq_conv", [x, *params, residual], sum="before_act", sum_scale="0.03", **attrs)
@@ -215,6 +220,33 @@ def test_a_residual_that_is_read_again_is_not_overwritten():
     b.check([z])
     own = b.conv(rng, z, z)  # the residual is the data itself
     b.check([own])
+
+
+@parameterized.expand([("padded", (3, 3), 6), ("wide", (1, 1), 128), ("padded_and_wide", (3, 3), 80)])
+def test_sums_where_one_pixel_or_channel_is_written_before_another_is_read(_, kernel, channels):
+    """With a 1x1 convolution of few channels memory may be shared that here must not be."""
+    rng = np.random.RandomState(0)
+    b = _Builder([integers(rng, "int8", (1, 6, 6, channels))])
+    v = b.conv(rng, b.inputs[0])
+    own = b.conv(rng, v, v, kernel)  # the residual is the data itself
+    b.check([b.conv(rng, own)])
+    later = b.conv(rng, b.conv(rng, v, kernel=kernel), v, kernel)
+    b.check([b.conv(rng, later, v, kernel)])  # and is read again
+    b.check([b.conv(rng, v, later, kernel)])  # in the other order
+
+
+def test_weights_that_the_region_computes_are_new_at_every_call():
+    """Its parameters are the same ones, so that what was kept of the last call could be taken again."""
+    rng = np.random.RandomState(0)
+    b = _Builder([integers(rng, "int8", (1, 4, 4, 6)), integers(rng, "int8", (1, 1, 6, 6))])
+    weight = b.add("mxq_transpose", [b.inputs[1]], axes="(3, 2, 0, 1)")
+    params = [b.param(a) for a in _weights(rng)[1:]]
+    attrs = encode(b.nodes, b.inputs, [b.add("mxq_conv", [b.inputs[0], weight, *params], **CONV)])
+    arrays = [nd(a) for a in b.arrays]
+    for seed in range(3):
+        arrays[1] = nd(integers(np.random.RandomState(seed), "int8", (1, 1, 6, 6)))
+        got, expected = (mx.nd.mxq_region(*arrays, backend=b, **attrs).asnumpy() for b in ("auto", "ref"))
+        np.testing.assert_array_equal(got, expected, err_msg=str(seed))
 
 
 def test_a_part_of_a_concat_with_scales_beyond_all_measure():

@@ -4,7 +4,7 @@ import mxnet as mx
 import numpy as np
 from parameterized import parameterized
 
-from mxq.arithmetic.qmath import INT32_MAX, range_to_qparams
+from mxq.arithmetic.qmath import INT32_MAX, quantize_bias, range_to_qparams
 from mxq.calib.table import CalibTable
 from mxq.errors import CalibrationError
 from mxq.network.graph import Graph
@@ -54,6 +54,16 @@ def test_a_bias_beyond_int32_raises_the_scale_of_its_channel():
     step = np.float64(range_to_qparams(-1.0, 1.0, "int8").scale) * params["fc_weight_scale"]
     np.testing.assert_allclose(params["fc_bias_quantize"] * step, [1000.0, 1000.0], rtol=1e-6)
     assert params["fc_weight_scale"][1] == np.float32(1 / 127)
+
+
+def test_biases_at_the_ends_of_int32():
+    """Saturated on both sides alike, exact up to there, rounded half to even."""
+    biases = [2.0**31 - 2, 2.0**31 - 1, 2.0**31, 1e30, -(2.0**31) + 2, -(2.0**31) + 1, -(2.0**31), -1e30, 0.5, 1.5]
+    end = 2**31 - 1
+    expected = [end - 1, end, end, end, -end + 1, -end, -end, -end, 0, 2]
+    for step in (1.0, 0.25):  # input scale times weight scale
+        found = quantize_bias(np.float64(biases) * step, 0.5, np.full(len(biases), 2 * step, np.float32))
+        assert found.dtype == np.int32 and found.tolist() == expected
 
 
 def test_an_all_zero_channel_keeps_its_bias():
