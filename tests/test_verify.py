@@ -4,7 +4,7 @@ from parameterized import parameterized
 
 from mxq.errors import GraphError
 from mxq.network.graph import Graph, Node, Value
-from mxq.network.verify import verify
+from mxq.network.verify import PARAM_INPUTS, verify
 from mxq.passes import run
 from tests.networks import NETWORKS, graph_of, plain
 from tests.test_graph import raised
@@ -143,6 +143,12 @@ def test_int8_operators_have_parameters_where_shapes_must_be_known():
     assert "input 1 of 'conv'" in message and "'w'" in message and "add_param" in message
     message = raised(verify, _int8(True, no_bias="False"), "int8")
     assert "3 inputs" in message and "input 3 is missing" in message
+
+
+@parameterized.expand([("none", True, ()), ("tensor", True, (3,)), ("tensor", False, (3, 4))])
+def test_parameters_of_requantize(ranges, no_bias, expected):
+    node = Node("mxq_requantize", "r", {"ranges": ranges, "no_bias": str(no_bias)})
+    assert tuple(PARAM_INPUTS["mxq_requantize"](node)) == expected
 
 
 def test_shapes_that_do_not_fit_name_the_operator():

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from parameterized import parameterized
 
 from mxq.calib import Statistics, TensorStatistics, histogram
-from mxq.calib.channels import Channels
+from mxq.calib.channels import Channels, _spread
 from mxq.calib.exact_sum import ExactSum
 from mxq.errors import CalibrationError
 
@@ -316,3 +316,17 @@ def test_channel_means_merge():
 def test_an_empty_batch_leaves_channel_means():
     stats = of(np.ones((2, 3)), np.zeros((0, 3)), np.zeros((0, 7)))
     assert stats.channel_mean.tolist() == [1.0, 1.0, 1.0]
+
+
+def test_masses_are_spread_evenly_over_the_bins_that_they_touch():
+    rng = np.random.RandomState(0)
+    begin = np.concatenate([rng.uniform(-8, 8, 40), [-0.5, -2.0, 1.25, 3.0]])
+    end = begin + np.concatenate([rng.uniform(0, 4, 40), [1.0, 2.0, 0.5, 0.0]])
+    mass = rng.uniform(0, 10, 44)
+    inside = (begin >= -8) & (end < 8)
+    begin, end, mass = begin[inside], end[inside], mass[inside]
+    lows = np.arange(-8, 8)[:, None]
+    touched = np.minimum(end, lows + 1) - np.maximum(begin, lows)
+    with np.errstate(invalid="ignore"):
+        shares = np.where(end > begin, np.maximum(touched, 0) / (end - begin), np.floor(begin) == lows)
+    np.testing.assert_allclose(_spread(begin, end, mass, 8), shares @ mass, rtol=1e-9, atol=1e-9)

@@ -145,6 +145,12 @@ def test_findings_are_sorted_printed_and_json():
     assert json.loads(findings.to_json())[0]["node"] == "d"
 
 
+def test_infos_of_a_kind_are_one_line_that_names_four_more():
+    infos = [Finding("info", "dead", f"node{i}", "b", "c") for i in range(6)]
+    told = "info: node0: b (and {} more like this: node1, node2, node3, node4{}); c"
+    assert str(Findings(infos)) == told.format(5, ", ...") and str(Findings(infos[:5])) == told.format(4, "")
+
+
 class _Records(logging.Handler):
     def __init__(self):
         super().__init__()

@@ -6,6 +6,7 @@ from parameterized import parameterized
 
 import mxq
 from mxq.network.bind import unfused
+from mxq.report.preprocessing import _divergence, _Memory
 from tests import realdata
 from tests.networks import bn, conv, head, relu
 
@@ -147,3 +148,12 @@ def test_real_networks_fed_rightly_and_wrongly():
     for advice, prepare in wrong.items():
         (finding,) = preprocessing(graph, "data", prepare(pixels), at_once=16)
         assert advice in finding.advice
+
+
+def test_the_divergence_is_that_of_normal_distributions():
+    """KL(N(m, v) || N(0, 1)) = (v + m^2 - 1 - ln v) / 2, the mean over channels; epsilon counts on both sides."""
+    for eps in (0.0, 0.5):
+        memory = _Memory(None, np.zeros(3), np.full(3, 1 - eps), eps)
+        mean, var = np.float64([0, 1, -2]), np.float64([1, 2, 0.5]) - eps
+        found = _divergence(memory, np.stack([mean, var + mean**2]))
+        np.testing.assert_allclose(found, (0 + (2 - np.log(2)) / 2 + (3.5 + np.log(2)) / 2) / 3, rtol=1e-12)

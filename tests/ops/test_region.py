@@ -226,7 +226,7 @@ def test_a_residual_that_is_read_again_is_not_overwritten():
 def test_sums_where_one_pixel_or_channel_is_written_before_another_is_read(_, kernel, channels):
     """With a 1x1 convolution of few channels memory may be shared that here must not be."""
     rng = np.random.RandomState(0)
-    b = _Builder([integers(rng, "int8", (1, 6, 6, channels))])
+    b = Builder([integers(rng, "int8", (1, 6, 6, channels))])
     v = b.conv(rng, b.inputs[0])
     own = b.conv(rng, v, v, kernel)  # the residual is the data itself
     b.check([b.conv(rng, own)])
@@ -238,7 +238,7 @@ def test_sums_where_one_pixel_or_channel_is_written_before_another_is_read(_, ke
 def test_weights_that_the_region_computes_are_new_at_every_call():
     """Its parameters are the same ones, so that what was kept of the last call could be taken again."""
     rng = np.random.RandomState(0)
-    b = _Builder([integers(rng, "int8", (1, 4, 4, 6)), integers(rng, "int8", (1, 1, 6, 6))])
+    b = Builder([integers(rng, "int8", (1, 4, 4, 6)), integers(rng, "int8", (1, 1, 6, 6))])
     weight = b.add("mxq_transpose", [b.inputs[1]], axes="(3, 2, 0, 1)")
     params = [b.param(a) for a in _weights(rng)[1:]]
     attrs = encode(b.nodes, b.inputs, [b.add("mxq_conv", [b.inputs[0], weight, *params], **CONV)])
