@@ -18,7 +18,9 @@ from . import devices, standin
 
 #: About the rest of the package or the processor, not about an operator in a context. So are single tests: of code for
 #: fewer instructions, which runs in a process of its own, and of threads, which a GPU does not have.
-NOT_OPERATORS = ("test_op_table", "test_processors", "test_depthwise", "test_conv_tiles", "test_nan")
+NOT_OPERATORS = (
+    "test_op_table", "test_processors", "test_depthwise", "test_conv_tiles", "test_conv_winograd", "test_nan",
+)  # fmt: skip
 ABOUT_PROCESSORS = ("test_without_avx512", "test_threads_share_a_batch", "test_batches_that_threads_share")
 
 
