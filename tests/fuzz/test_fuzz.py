@@ -1,4 +1,4 @@
-"""A fixed minute of the fuzzers on the library as it is; ci/fuzz.sh has the sanitizers and as many cases as wanted.
+"""Half a minute of the fuzzers on the library as it is; ci/fuzz.sh has the sanitizers and as many cases as wanted.
 
 MXQ_FUZZ_CASES says how many cases of each fuzzer (default 1500).
 """
@@ -26,4 +26,6 @@ def test_right_calls_that_are_changed_are_computed_right_or_refused():
     with tempfile.TemporaryDirectory() as folder:
         corpus = os.path.join(folder, "corpus.pickle")
         run("--corpus", corpus, "--record", library_path(), "--thinned", "200")
-        assert run("--corpus", corpus, "--cases", CASES) == f"fuzz: {3 * int(CASES)} cases, 0 findings"
+        for fuzzer in ("operators", "regions", "files"):  # importers: tests/importers/test_damaged.py
+            found = run("--corpus", corpus, "--cases", CASES, "--only", fuzzer)
+            assert found == f"fuzz: {CASES} cases, 0 findings"
