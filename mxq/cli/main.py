@@ -16,6 +16,9 @@ def main(argv: Optional[List[str]] = None) -> int:
     commands = parser.add_subparsers(dest="command", metavar="command")
     info = commands.add_parser("info", help="versions, processor, native library and operators")
     info.add_argument("--json", action="store_true", help="for programs")
+    info.add_argument(
+        "--tuning", action="store_true", help="what was measured to choose implementations, from the file MXQ_TUNING"
+    )
     info.set_defaults(run=_info)
     support = commands.add_parser("support", help="which MXNet operators have an int8 form, as Markdown")
     support.add_argument("--write", metavar="FILE", help="renew the table between its markers in this file")
@@ -40,7 +43,10 @@ def _info(args: argparse.Namespace) -> int:
     from ..native.library import info
 
     described = info()
-    print(json.dumps(described, indent=2) if args.json else "\n".join(_info_lines(described)))
+    if args.tuning:
+        print(json.dumps(described["tuning"], indent=2) if args.json else "\n".join(_tuning_lines(described["tuning"])))
+    else:
+        print(json.dumps(described, indent=2) if args.json else "\n".join(_info_lines(described)))
     return 0
 
 
@@ -60,6 +66,17 @@ def _support(args: argparse.Namespace) -> int:
 
     write_atomically(args.write, write)
     return 0
+
+
+def _tuning_lines(rows: List[Dict[str, Any]]) -> List[str]:
+    """A line for each layer that was measured, the fastest implementation first."""
+    if not rows:
+        return ["nothing was measured: name a file by the environment variable MXQ_TUNING and run networks"]
+    lines = []
+    for row in rows:
+        times = sorted(row["microseconds"].items(), key=lambda item: item[1])
+        lines.append(f"{row['what']}:  " + "  ".join(f"{name} {time:.1f} us" for name, time in times))
+    return lines
 
 
 def _info_lines(described: Dict[str, Any]) -> List[str]:

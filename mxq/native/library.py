@@ -87,13 +87,15 @@ def info() -> Dict[str, Any]:
     ['mxnet', 'mxq', 'numpy', 'onednn', 'onednn_compiled', 'python']
 
     Raises:
-        LibraryError: as :func:`load`.
+        LibraryError: as :func:`load`, and where the file that MXQ_TUNING names is not one that mxq wrote.
     """
     import mxnet as mx
     import numpy as np
 
     load()
     described = _describe(opened())
+    if "error" in described["tuning"]:
+        raise LibraryError(described["tuning"]["error"])
     return {
         "versions": {
             "mxq": described["version"],
@@ -108,6 +110,7 @@ def info() -> Dict[str, Any]:
         "cpu": {"features": _cpu_features(), "onednn_isa": described["onednn_isa"], "threads": described["threads"]},
         "cache": described["cache"],
         "ops": described["ops"],
+        "tuning": described["tuning"],
         "gpu_ops": described.get("gpu_ops", {}),
     }
 

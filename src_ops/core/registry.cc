@@ -3,6 +3,7 @@
 #include <limits>
 #include <utility>
 
+#include "../cpu/tuning.h"
 #include "check.h"
 #include "op.h"
 #ifdef MXQ_CUDA
@@ -72,12 +73,21 @@ KernelPtr make_kernel(const OpEntry& entry, const Op& op, const std::vector<Tens
   MXQ_CHECK(!implementations.empty(), "there is no implementation for GPUs in this library");
   const bool empty =
       std::all_of(out.begin(), out.end(), [](const TensorType& type) { return num_elements(type.shape) == 0; });
-  const std::vector<const Implementation*> order = by_speed(implementations, op, in, empty);
+  std::vector<const Implementation*> order = by_speed(implementations, op, in, empty);
   for (const Implementation& implementation : implementations) {
     names += std::string(names.empty() ? "" : ", ") + implementation.name;
   }
-  for (const Implementation* each : order) {
-    const Implementation& implementation = *each;
+  bool measured = !any || empty || device != Device::kCpu;
+  for (size_t i = 0; i < order.size(); ++i) {
+    if (!measured && order[i]->speed) {
+      measured = true;
+      std::vector<const Implementation*> rest(order.begin() + i, order.end());
+      rest.erase(std::find_if(rest.begin(), rest.end(), [](const Implementation* each) { return !each->speed; }),
+                 rest.end());
+      const auto best = order.begin() + i + fastest(entry.name, op, in, out, rest);
+      std::rotate(order.begin() + i, best, best + 1);
+    }
+    const Implementation& implementation = *order[i];
     if (!any && backend != implementation.name) continue;
     known = true;
     if (empty) {

@@ -16,6 +16,7 @@
 #include "../ops/conv.h"
 #include "conv_patches.h"
 #include "isa.h"
+#include "machine.h"
 #include "other_kernel.h"
 #include "output_stage.h"
 #include "packed_weights.h"
@@ -213,29 +214,32 @@ class ConvWinograd : public Kernel {
     packed->weights = reinterpret_cast<int16_t*>(packed->memory.get());
     if (fused_) packed->lanes.place(packed->memory.get() + weight_bytes(), units_ * kUnit);
     const int8_t* w = params.weight->as<const int8_t>();
-    for (int64_t block = 0; block < blocks_; ++block) {
-      const int64_t first = first_unit_of(block), units = first_unit_of(block + 1) - first;
-      const int64_t panel = loops_->one_panel ? units : 1;
-      for (int64_t lane = 0; lane < units * kUnit; ++lane) {
-        const int64_t unit = lane / kUnit;
-        const int64_t o = first * kUnit + tiles::channel_of(unit, lane % kUnit, units, kind_.out);
-        if (o >= g_.out_c) continue;
-        if (fused_) packed->lanes.set(first * kUnit + lane, packed->terms, o);
-        int16_t* to = packed->weights + first * kPoints * pairs_ * 2 * kUnit +
-                      unit / panel * pairs_ * panel * 2 * kUnit + unit % panel * 2 * kUnit + lane % kUnit * 2;
-        for (int64_t i = 0; i < g_.in_c; ++i) {
-          const int8_t* from = w + (o * g_.in_c + i) * 9;
-          int taps[9];
-          int16_t points[kPoints];
-          std::copy(from, from + 9, taps);
-          winograd::weights_to_points(taps, points);
-          for (int p = 0; p < kPoints; ++p) {
-            to[(p * units * pairs_ + i / 2 * panel) * 2 * kUnit + i % 2] = points[p];
-          }
-        }
+    constexpr int64_t kPairBytes = winograd::kMaxUnits * kUnit * kPoints * 4 * 4;  // with the time of the transform
+    parallel_for(blocks_ * pairs_, kPairBytes, [&](int64_t begin, int64_t end) {
+      for (int64_t item = begin; item < end; ++item) pack_pair(w, item / pairs_, item % pairs_, packed.get());
+    });
+    return packed;
+  }
+
+  // A pair of input channels for a block of output channels.
+  void pack_pair(const int8_t* w, int64_t block, int64_t pair, WinogradPacked* packed) const {
+    const int64_t first = first_unit_of(block), units = first_unit_of(block + 1) - first;
+    const int64_t panel = loops_->one_panel ? units : 1;
+    for (int64_t lane = 0; lane < units * kUnit; ++lane) {
+      const int64_t unit = lane / kUnit;
+      const int64_t o = first * kUnit + tiles::channel_of(unit, lane % kUnit, units, kind_.out);
+      if (o >= g_.out_c) continue;
+      if (fused_ && pair == 0) packed->lanes.set(first * kUnit + lane, packed->terms, o);
+      const int64_t vector = first * kPoints * pairs_ + (unit / panel * pairs_ + pair) * panel + unit % panel;
+      int16_t* to = packed->weights + (vector * kUnit + lane % kUnit) * 2;
+      for (int64_t i = 2 * pair; i < std::min(2 * pair + 2, g_.in_c); ++i, ++to) {
+        int taps[9];
+        int16_t points[kPoints];
+        std::copy_n(w + (o * g_.in_c + i) * 9, 9, taps);
+        winograd::weights_to_points(taps, points);
+        for (int p = 0; p < kPoints; ++p) to[p * units * pairs_ * 2 * kUnit] = points[p];
       }
     }
-    return packed;
   }
 
   // Positive weights meet the largest values, negative ones the smallest, or the other way round.
@@ -346,6 +350,10 @@ class ConvWinograd : public Kernel {
   mutable KernelPtr direct_;
 };
 
+bool applies(const ConvGeometry& g) {
+  return g.kernel_h == 3 && g.kernel_w == 3 && g.stride_h == 1 && g.stride_w == 1 && g.groups == 1;
+}
+
 }  // namespace
 
 // Measured on a Zen 4, one thread, 4x4 to 112x112 with 8 to 512 channels, against oneDNN 3.2 with 8-bit dot products:
@@ -354,8 +362,11 @@ class ConvWinograd : public Kernel {
 double winograd_speed(const Op& op, const std::vector<TensorType>& in) {
   constexpr double kDirect = 215, kAtPoints = 110;  // products in a nanosecond
   constexpr double kChannel = 4.6;                  // nanoseconds to transform a channel of a tile
-  constexpr double kByte = 0.008, kInCache = 1e6;   // nanoseconds for weights from beyond the second-level cache
+  // Nanoseconds for a byte of weights from beyond the second-level cache, and from memory: a network has several layers
+  // with weights, the last-level cache holds what a quarter of it can.
+  constexpr double kByte = 0.008, kFarByte = 0.05, kNear = 1e6;
   const ConvGeometry g = static_cast<const LinearOp&>(op).geometry(in[0].shape);
+  if (!applies(g)) return 0;
   const double here = cpu_has_vnni() ? (cpu_has_amx() ? 0.2 : 1.0) : cpu_has_avx_vnni() ? 0.5 : 0.8;
   const double outputs = round_up(g.out_c, kUnit), tiles = tiles_of(g);
   double taps = 0;  // of all outputs of a channel, inside the image
@@ -365,7 +376,8 @@ double winograd_speed(const Op& op, const std::vector<TensorType>& in) {
   const double weight_bytes = kPoints * 2.0 * g.in_c * outputs;
   const double rounds = std::ceil(tiles / tiles_together(g));
   double time = tiles * (kChannel * (round_up(g.in_c, 32) + outputs) + kPoints * g.in_c * outputs / kAtPoints);
-  if (weight_bytes > kInCache) time += rounds * weight_bytes * kByte;
+  if (weight_bytes > kNear) time += rounds * weight_bytes * kByte;
+  if (weight_bytes > cpu_cache_bytes() / 4) time += weight_bytes * kFarByte;
   return here * taps * g.in_c * outputs / kDirect / time;
 }
 
@@ -377,7 +389,7 @@ KernelPtr cpu_conv_winograd(const Op& op, const std::vector<TensorType>& in, con
   const winograd::Loops* loops = winograd::loops(isa, cpu_has_vnni());
   if (!loops) {
     *why_not = "the processor (or MXQ_MAX_CPU_ISA) has no AVX2";
-  } else if (g.kernel_h != 3 || g.kernel_w != 3 || g.stride_h != 1 || g.stride_w != 1 || g.groups != 1) {
+  } else if (!applies(g)) {
     *why_not = "it is for 3x3 with stride 1 without groups";
   } else {
     const bool fused = isa == Isa::kAvx512 && !*tiles::why_no_loop(conv.stage);

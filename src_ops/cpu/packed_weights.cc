@@ -100,6 +100,8 @@ void check_digest(const LayerParams& params) {
                    "together");
 }
 
+thread_local int trials = 0;
+
 // What ctx->slot holds: the last call of this node of this executor.
 struct Last {
   std::string format;
@@ -110,6 +112,9 @@ struct Last {
 };
 
 }  // namespace
+
+Trial::Trial() { ++trials; }
+Trial::~Trial() { --trials; }
 
 std::string packed_format(const OutputStage& stage, const std::string& layout) {
   std::string text;
@@ -128,8 +133,13 @@ PackedPtr find_packed(const std::string& format, const LayerParams& params, RunC
   const bool has_slot = ctx && ctx->slot;
   auto* const last = has_slot ? static_cast<Last*>(ctx->slot->get()) : nullptr;
   const bool is_last = last && last->format == format;
-  if (is_last && ctx->known == Known::kSame) return last->packed;
+  if (is_last && (trials || ctx->known == Known::kSame)) return last->packed;
   const Identity id = identify(params);
+  if (trials) {
+    const PackedPtr packed = make();
+    if (has_slot) *ctx->slot = std::make_shared<Last>(Last{format, id, 0, packed, nullptr});
+    return packed;
+  }
   if (is_last && ctx->known == Known::kVersions && last->id == id) return last->packed;
   uint64_t content = 1;
   for (const Tensor* t : {params.weight, params.weight_scale, params.bias, params.slope}) {

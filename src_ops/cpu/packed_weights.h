@@ -42,6 +42,15 @@ std::string packed_format(const OutputStage& stage, const std::string& layout);
 PackedPtr find_packed(const std::string& format, const LayerParams& params, RunContext* ctx,
                       const std::function<std::shared_ptr<Packed>()>& make);
 
+// While it lives, what this thread packs is of made-up parameters: it is kept in the slot only.
+class Trial {
+ public:
+  Trial();
+  ~Trial();
+  Trial(const Trial&) = delete;
+  Trial& operator=(const Trial&) = delete;
+};
+
 // A place in ctx->slot, behind the packed weights found there, for what a kernel wants to keep besides: null without a
 // slot, empty at first and whenever other weights were found. Kernels of other shapes may have used it.
 std::shared_ptr<void>* kept_beside(RunContext* ctx);

@@ -5,6 +5,7 @@
 #include "../core/op.h"
 #include "../cpu/onednn_version.h"
 #include "../cpu/threads.h"
+#include "../cpu/tuning.h"
 #include "node.h"
 
 #ifndef MXQ_VERSION
@@ -39,6 +40,7 @@ std::string describe() {
       << "\"nodes\": " << use.nodes << ", \"max_nodes\": " << use.max_nodes << ", \"bound\": " << use.bound
       << ", \"max_bound\": " << use.max_bound << "}";
   list("ops", &mxq::OpEntry::cpu, &out);
+  out << ", \"tuning\": " << mxq::tuning_as_json();
 #ifdef MXQ_CUDA
   list("gpu_ops", &mxq::OpEntry::gpu, &out);
 #endif

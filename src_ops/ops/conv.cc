@@ -1,5 +1,7 @@
 #include "conv.h"
 
+#include <sstream>
+
 #include "../core/check.h"
 #include "shape_text.h"
 
@@ -73,6 +75,22 @@ ConvGeometry ConvOp::geometry(const Shape& data) const {
   g.out_h = flat ? 1 : out_size(*this, 0, g.in_h);
   g.out_w = out_size(*this, kernel.size() - 1, g.in_w);
   return g;
+}
+
+std::string ConvOp::work() const {
+  std::ostringstream text;
+  const auto list = [&text](const char* name, const std::vector<int64_t>& values) {
+    text << name;
+    for (const int64_t v : values) text << " " << v;
+  };
+  list("kernel", kernel);
+  list(" stride", stride);
+  list(" dilate", dilate);
+  list(" pad", pad_begin);
+  list(" and", pad_end);
+  text << " groups " << num_group << " filters " << num_filter << " to "
+       << (size_of(stage.out_type) == 1 ? "8 bits" : name_of(stage.out_type));
+  return text.str();
 }
 
 void ConvOp::infer_shapes(std::vector<Shape>* in, std::vector<Shape>* out) const {

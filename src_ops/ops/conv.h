@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "../core/measured.h"
 #include "../core/op.h"
 #include "../core/sizes.h"
 #include "output_stage.h"
@@ -41,11 +42,12 @@ struct LinearOp : Op {
   }
 };
 
-struct ConvOp : LinearOp {
+struct ConvOp : LinearOp, Measured {
   int64_t num_filter, num_group;
   std::vector<int64_t> kernel, stride, dilate, pad_begin, pad_end;
 
   ConvGeometry geometry(const Shape& data) const override;
+  std::string work() const override;
   void infer_shapes(std::vector<Shape>* in, std::vector<Shape>* out) const override;
 };
 

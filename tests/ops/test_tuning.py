@@ -1,0 +1,80 @@
+"""Implementations that are close by estimate are measured; what was measured is remembered in a file."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+#: Sixteen channels: with and without 8-bit dot products there are two that are close. Prints what ran, a hash of what
+#: came out, and what is known.
+SCRIPT = """
+import hashlib, json
+import numpy as np
+from mxq import profile
+from mxq.native import info
+from tests.ops.calling import call
+rng = np.random.RandomState(0)
+x = rng.randint(0, 256, (1, 80, 80, 16)).astype(np.uint8)
+w = rng.randint(-127, 128, (16, 16, 3, 3)).astype(np.int8)
+attrs = dict(kernel=(3, 3), pad_begin=(1, 1), pad_end=(1, 1), num_filter=16, no_bias=True, out_type="uint8")
+with profile.record() as times:
+    (y,) = call("mxq_conv", [x, w, np.full(16, 0.001, np.float32)], attrs)
+print(json.dumps([times.rows[0].implementation, hashlib.sha256(y.tobytes()).hexdigest(), info()["tuning"]]))
+"""
+
+
+def _run(tuning, *command):
+    return subprocess.run(
+        [sys.executable, "-W", "ignore", *(command or ("-c", SCRIPT))],
+        cwd=ROOT,
+        env=dict(os.environ, MXQ_TUNING=tuning),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def test_measured_once_and_remembered():
+    with tempfile.TemporaryDirectory() as folder:
+        file = os.path.join(folder, "tuning")
+        chosen, digest, known = json.loads(_run(file).stdout.splitlines()[-1])
+        (row,) = known
+        times = row["microseconds"]
+        assert len(times) >= 2 and chosen in times and all(time > 0 for time in times.values()), row
+        assert times[chosen] < 1.04 * min(times.values()), (chosen, times)
+        with open(file) as f:
+            (line,) = f.read().splitlines()
+        fields = line.split("\t")
+        assert row["what"] == fields[0] and "mxq_conv" in fields[0] and "uint8 1x80x80x16" in fields[0], fields
+        assert sorted(fields[1::2]) == sorted(times)
+
+        slowest = max(times, key=times.get)
+        with open(file, "w") as f:
+            f.write(
+                "\t".join([fields[0], *(v for name in times for v in (name, "1" if name == slowest else "9"))]) + "\n"
+            )
+        again, same, known = json.loads(_run(file).stdout.splitlines()[-1])
+        assert again == slowest and same == digest and known[0]["microseconds"][slowest] == 1
+        shown = _run(file, "-m", "mxq", "info", "--tuning").stdout
+        assert fields[0] in shown and f"{slowest} 1.0 us" in shown, shown
+
+
+def test_off():
+    _, _, known = json.loads(_run("off").stdout.splitlines()[-1])
+    assert known == []
+    assert "MXQ_TUNING" in _run("off", "-m", "mxq", "info", "--tuning").stdout
+
+
+def test_a_file_of_something_else_is_refused():
+    with tempfile.TemporaryDirectory() as folder:
+        file = os.path.join(folder, "notes.txt")
+        with open(file, "w") as f:
+            f.write("a\ttiles\t3.5\tonednn\t4\nmilk, eggs\n")
+        done = _run(file)
+        assert done.returncode != 0
+        assert f"MXQ_TUNING={file}: line 2" in done.stdout and "does not exist yet" in done.stdout, done.stdout[-2000:]
+        with open(file) as f:
+            assert f.read().endswith("milk, eggs\n")
