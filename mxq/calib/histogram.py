@@ -82,25 +82,34 @@ def add_extremes(found: Measured, parts: np.ndarray, channels: Growing) -> np.nd
 
 
 def count(
-    x: np.ndarray, stride: int, inverse_width: float, counts: np.ndarray, channels: Optional[ChannelCounts] = None
+    x: np.ndarray,
+    stride: int,
+    inverse_width: float,
+    counts: np.ndarray,
+    channels: Optional[ChannelCounts] = None,
+    hashes: Optional[np.ndarray] = None,
 ) -> None:
     """Adds the values of a contiguous float32 array (examples, channels, plane) to counts.
 
     Args:
-        stride: a share of 1 / stride of each plane is counted, from a place that depends on the channel alone: runs of
-            RUN values, or so few fewer that a plane has room for two of them.
+        stride: a share of 1 / stride of each plane is counted, from a place that depends on the channel and the
+            example's hash alone: runs of RUN values, or so few fewer that a plane has room for two of them. One place
+            for all examples would never meet what the borders of an image have there.
+        hashes: uint64 of each example, or one for all; none: one place in all of them.
         inverse_width: a power of two for which every value is in a bin.
         counts: int64 (2 * bins,) of all channels together, the middle is zero.
         channels: of each channel with its own width; its arrays are added to.
     """
+    phases = np.zeros(len(x), np.int64) if hashes is None else (hashes % np.uint64(stride)).astype(np.int64)
+    phases = np.ascontiguousarray(np.broadcast_to(phases, len(x)))
     library = native_library()
     if library is None:
-        count_in_numpy(x, stride, inverse_width, counts, channels)
+        count_in_numpy(x, stride, inverse_width, counts, channels, phases)
         return
     own = (channels.inverse_width.ctypes.data, channels.counts.shape[1] // 2) if channels else (None, 0)
     arrays = (channels.counts.ctypes.data, channels.zeros.ctypes.data) if channels else (None, None)
     library.mxq_count(
-        x.ctypes.data, *x.shape, stride, inverse_width, len(counts) // 2, counts.ctypes.data, *own, *arrays
+        x.ctypes.data, *x.shape, stride, phases.ctypes.data, inverse_width, len(counts) // 2, counts.ctypes.data, *own, *arrays
     )  # fmt: skip
 
 
@@ -131,14 +140,19 @@ def grow(channels: Growing, wanted: np.ndarray) -> None:
 
 
 def count_in_numpy(
-    x: np.ndarray, stride: int, inverse_width: float, counts: np.ndarray, channels: Optional[ChannelCounts] = None
+    x: np.ndarray,
+    stride: int,
+    inverse_width: float,
+    counts: np.ndarray,
+    channels: Optional[ChannelCounts],
+    phases: np.ndarray,
 ) -> None:
     """The meaning of `count`."""
     run = 1 if stride == 1 else max(1, min(RUN, x.shape[2] // (2 * stride)))
     index = np.arange(x.shape[2])
     for channel in range(x.shape[1]):
-        first = channel * 2654435761 % 2**32 % stride
-        values = x[:, channel, index // run % stride == first].reshape(-1)
+        first = (channel * 2654435761 % 2**32 % stride + phases[:, None]) % stride
+        values = x[:, channel][index // run % stride == first]
         counts += _tally(values, inverse_width, len(counts))
         if channels:
             own = channels.counts[channel]

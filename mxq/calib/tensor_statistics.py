@@ -81,13 +81,13 @@ class TensorStatistics:
         self._keep_channels(x.shape[1] if array.ndim > 1 else None)
         self.count += x.size
         self.min, self.max = min(self.min, lo) + 0.0, max(self.max, hi) + 0.0
-        where = None
+        where, hashes = None, None if examples is None else hashes_of_rows(examples, len(x))
         if self._channels is None:
             self._sums.add(np.stack([found.sums.reshape(-1), found.squares.reshape(-1)], axis=1))
         else:
-            where = self._channels.add(found, None if examples is None else hashes_of_rows(examples, len(x)))
+            where = self._channels.add(found, hashes)
         stride = max(1, min(x[0].size // COUNTED, x.shape[2] // _COUNTED_OF_CHANNEL)) if array.ndim > 1 else 1
-        count(x, stride, 1 / self.width, self._counts, where)
+        count(x, stride, 1 / self.width, self._counts, where, hashes)
 
     def merge(self, other: "TensorStatistics") -> None:
         """Adds what `other` has seen."""

@@ -21,7 +21,7 @@ def native_library() -> Optional[ctypes.CDLL]:
         library = ctypes.CDLL(path)
         library.mxq_measure.argtypes = [pointer, number, number, pointer, pointer, pointer, pointer]
         library.mxq_count.argtypes = [
-            pointer, number, number, number, number, ctypes.c_float, ctypes.c_int32, pointer, pointer, ctypes.c_int32,
+            pointer, number, number, number, number, pointer, ctypes.c_float, ctypes.c_int32, pointer, pointer, ctypes.c_int32,
             pointer, pointer,
         ]  # fmt: skip
         library.mxq_add_extremes.argtypes = [

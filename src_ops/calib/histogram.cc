@@ -134,12 +134,13 @@ extern "C" void mxq_measure(const float* x, int64_t planes, int64_t plane, float
 }
 
 // Counts a share of 1 / stride of each plane of x (examples, channels, plane), from a place that depends on the
-// channel: runs of kLine values, or so few fewer that a plane has room for two of them.
+// channel and the example: runs of kLine values, or so few fewer that a plane has room for two of them.
 //
+// phases (examples): from 0 to below the stride, what an example moves its place by.
 // counts[0..2 * num_bins): all channels together; its middle is zero. Values must lie inside.
 // channel_counts (channels, 2 * channel_bins), zeros (channels): each channel with its own width; null: not wanted.
 extern "C" void mxq_count(const float* x, int64_t examples, int64_t channels, int64_t plane, int64_t stride,
-                          float inverse_width, int32_t num_bins, int64_t* counts, const float* channel_inverse_width,
+                          const int64_t* phases, float inverse_width, int32_t num_bins, int64_t* counts, const float* channel_inverse_width,
                           int32_t channel_bins, int64_t* channel_counts, int64_t* zeros) noexcept {
   using mxq::kLine;
   std::mutex mutex;
@@ -153,13 +154,13 @@ extern "C" void mxq_count(const float* x, int64_t examples, int64_t channels, in
     counter.own_bins = channel_bins;
     counter.tables = tables.data();
     for (int64_t c = begin; c < end; ++c) {
-      const int64_t first = static_cast<uint32_t>(c * 2654435761u) % stride * run;
+      const int64_t place = static_cast<uint32_t>(c * 2654435761u) % stride;
       counter.own = channel_counts ? channel_counts + c * 2 * channel_bins : nullptr;
       counter.own_inverse_width = channel_counts ? channel_inverse_width[c] : 0.f;
       counter.zeros = 0;
       for (int64_t n = 0; n < examples; ++n) {
         const float* row = x + (n * channels + c) * plane;
-        for (int64_t start = first; start < plane; start += run * stride) {
+        for (int64_t start = (place + phases[n]) % stride * run; start < plane; start += run * stride) {
           counter.add(row + start, std::min(run, plane - start));
         }
       }

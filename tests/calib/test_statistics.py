@@ -138,21 +138,39 @@ def test_native_and_numpy_measure_and_count_alike():
             assert np.allclose(ours.squares, theirs.squares, rtol=1e-5)
             for stride in (1, 2, 7, 150):
                 found = []
-                for count in (histogram.count, histogram.count_in_numpy):
+                hashes = rng.randint(0, 2**62, shape[0]).astype(np.uint64)
+                phases = (hashes % np.uint64(stride)).astype(np.int64)
+                for count, where in ((histogram.count, hashes), (histogram.count_in_numpy, phases)):
                     counts = np.zeros(512, np.int64)
                     own = np.ldexp(np.float32(1), np.arange(shape[1]) % 3)
                     channels = histogram.ChannelCounts(
                         own, np.zeros((shape[1], 64), np.int64), np.zeros(shape[1], np.int64)
                     )
-                    count(values, stride, 2.0**5, counts, channels)
+                    count(values, stride, 2.0**5, counts, channels, where)
                     assert counts.sum() == channels.counts.sum()
                     again = np.zeros(512, np.int64)
-                    count(values, stride, 2.0**5, again)
+                    count(values, stride, 2.0**5, again, None, where)
                     assert (counts == again).all()
                     found.append((counts, *channels[1:]))
                 assert all((a == b).all() for a, b in zip(*found))
                 if stride == 1:
                     assert found[0][0].sum() == values.size
+
+
+@parameterized.expand([(channel,) for channel in range(4)])
+def test_what_borders_have_is_counted_as_often_as_it_occurs(channel):
+    """Of each plane a part is counted: over many examples all places have their turn."""
+    values = np.zeros((256, 8, 56, 56), np.float32)
+    values[:, channel, :, -1] = 1
+    values[:, channel, 0] += 2
+    stats = TensorStatistics()
+    for batch in np.split(values, 8):
+        stats.update(batch, np.random.RandomState(stats.count % 2**31).randint(0, 2**62, 32).astype(np.uint64))
+    found = stats.histogram()
+    middle = (found.edges()[:-1] + found.edges()[1:]) / 2
+    for least in (0.5, 1.5):
+        exact, counted = (values > least).mean(), found.counts[middle > least].sum() / found.counts.sum()
+        assert abs(counted / exact - 1) < 0.2, (least, counted, exact)
 
 
 _ROW = st.lists(st.floats(-(2.0**126), 2.0**126, width=32), min_size=3, max_size=3)
