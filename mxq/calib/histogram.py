@@ -109,7 +109,8 @@ def count(
     own = (channels.inverse_width.ctypes.data, channels.counts.shape[1] // 2) if channels else (None, 0)
     arrays = (channels.counts.ctypes.data, channels.zeros.ctypes.data) if channels else (None, None)
     library.mxq_count(
-        x.ctypes.data, *x.shape, stride, phases.ctypes.data, inverse_width, len(counts) // 2, counts.ctypes.data, *own, *arrays
+        x.ctypes.data, *x.shape, stride, phases.ctypes.data, inverse_width, len(counts) // 2, counts.ctypes.data,
+        *own, *arrays,
     )  # fmt: skip
 
 

@@ -21,8 +21,8 @@ def native_library() -> Optional[ctypes.CDLL]:
         library = ctypes.CDLL(path)
         library.mxq_measure.argtypes = [pointer, number, number, pointer, pointer, pointer, pointer]
         library.mxq_count.argtypes = [
-            pointer, number, number, number, number, pointer, ctypes.c_float, ctypes.c_int32, pointer, pointer, ctypes.c_int32,
-            pointer, pointer,
+            pointer, number, number, number, number, pointer, ctypes.c_float, ctypes.c_int32, pointer, pointer,
+            ctypes.c_int32, pointer, pointer,
         ]  # fmt: skip
         library.mxq_add_extremes.argtypes = [
             pointer, pointer, pointer, number, number, pointer, pointer, pointer, pointer, number, pointer, number,
