@@ -115,7 +115,7 @@ def resident():
 
 
 def test_networks_that_are_loaded_run_and_dropped_do_not_stay():
-    """2,000 cycles leave 0.1 kilobytes each behind the first 200; the float networks of MXNet leave as much."""
+    """2,000 cycles leave 0.1 kilobytes each behind the first 200."""
 
     def cycles(number):
         for i in range(number):

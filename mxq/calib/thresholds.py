@@ -22,7 +22,7 @@ Range = Tuple[float, float]
 
 PERCENTILE = 99.99
 # Measured as SQNR of the logits of image networks, at 4, 8 and 12: GoogLeNet 29.5, 30.0 and 30.4 dB, SqueezeNet 37.2,
-# 37.6 and 37.9, MobileNet and ResNet-18 within 0.3. Eight networks for faces and detection: by 1 dB up as often as down.
+# 37.6 and 37.9, MobileNet and ResNet-18 within 0.3. Eight networks for faces and detection: 1 dB, up as often as down.
 CLIP_WEIGHT = 12.0
 # Entropy compares distributions, and fewer than 16 values for each level are none.
 FEWEST_VALUES = 4096
