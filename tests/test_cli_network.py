@@ -100,5 +100,5 @@ def test_export_in_float_and_in_int8():
         assert mxq.quantize_model(symbol, args, data).check_onnx(out, data).ok
         status, _, err = _run("export", *files, out)
         assert status == 1 and "--data-shape" in err
-        status, _, err = _run("export", *files, out, path, "--target", "ncnn")
+        status, _, err = _run("export", *files, out, path, "--target", "caffe")
         assert status == 1 and "openvino" in err

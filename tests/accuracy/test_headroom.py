@@ -57,7 +57,7 @@ def test_where_rounding_hardly_matters_ranges_have_room():
     plain = _quantized(net, _data(), range_headroom=0)
     model = _quantized(net, _data())
     wider = {key: model.table.range(key)[1] / plain.table.range(key)[1] for key in ("loud", "quiet")}
-    assert 1 <= wider["loud"] < 1.5 < wider["quiet"] == MOST, wider
+    assert 1 <= wider["loud"] < 1.7 < wider["quiet"] == MOST, wider
     same = _run(net, _data())
     assert sqnr(same, _run(model, _data())) > sqnr(same, _run(plain, _data())) - 0.5
 
