@@ -5,7 +5,7 @@
 >>> measure_in_numpy(x).sums.tolist()
 [[1.5]]
 >>> counts = np.zeros(4, np.int64)
->>> count_in_numpy(x, 1, 1.0, counts)
+>>> count(x, 1, 1.0, counts)
 >>> counts.tolist()
 [0, 1, 1, 1]
 

@@ -140,8 +140,9 @@ extern "C" void mxq_measure(const float* x, int64_t planes, int64_t plane, float
 // counts[0..2 * num_bins): all channels together; its middle is zero. Values must lie inside.
 // channel_counts (channels, 2 * channel_bins), zeros (channels): each channel with its own width; null: not wanted.
 extern "C" void mxq_count(const float* x, int64_t examples, int64_t channels, int64_t plane, int64_t stride,
-                          const int64_t* phases, float inverse_width, int32_t num_bins, int64_t* counts, const float* channel_inverse_width,
-                          int32_t channel_bins, int64_t* channel_counts, int64_t* zeros) noexcept {
+                          const int64_t* phases, float inverse_width, int32_t num_bins, int64_t* counts,
+                          const float* channel_inverse_width, int32_t channel_bins, int64_t* channel_counts,
+                          int64_t* zeros) noexcept {
   using mxq::kLine;
   std::mutex mutex;
   const int64_t run = stride == 1 ? kLine : std::clamp<int64_t>(plane / (2 * stride), 1, kLine);

@@ -25,8 +25,7 @@ namespace {
 constexpr double kClose = 1.5;              // estimates that are measured, at most so far from the best
 constexpr double kClearly = 1.03;           // what must be gained for another choice than by estimate
 constexpr int64_t kLeastMacs = 10'000'000;  // less takes too little time for all of a network to matter
-// Microseconds of a process: ResNet-18's first result is then as early as that of the float network. With a file this
-// happens once for many processes.
+// Microseconds of a process, so that the first result comes early. With a file this happens once for many processes.
 constexpr double kBudget = 40e3, kBudgetWithFile = 2e6;
 constexpr double kSlowest = 20e3;        // products in a microsecond, to know before whether there is time
 constexpr size_t kMostBytes = 64 << 20;  // of tensors that are made up
