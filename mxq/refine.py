@@ -38,10 +38,11 @@ def refine(
     count = max(1, min(budget.EXAMPLES, found.statistics.num_examples // budget.PART))
     batches = found.statistics.examples.batches(count, input_dtypes(plan.floats))
     watched = measurable(plan.floats)
+    qdq = quantized(found.table)
 
     @functools.lru_cache(maxsize=None)
     def shares():
-        return noise_shares(plan.floats, quantized(found.table), watched, batches, options.ctx)
+        return noise_shares(plan.floats, qdq, watched, batches, options.ctx)
 
     precision, table = None, found.table
     if spends:
@@ -49,6 +50,7 @@ def refine(
             plan.floats,
             plan.annotated,
             table,
+            qdq,
             batches,
             watched,
             budget=options.precision_budget,

@@ -50,6 +50,7 @@ def spend(
     floats: Graph,
     annotated: Graph,
     table: CalibTable,
+    qdq: Graph,
     batches: Sequence[Batch],
     watched: Sequence[Value],
     *,
@@ -65,6 +66,7 @@ def spend(
     Args:
         floats, annotated: the network that was calibrated, and the same with units marked; with shapes.
         table: its ranges.
+        qdq: the network with explicit quantization that the table gives.
         batches: a few examples.
         watched: values of `floats` at which noise counts.
         budget: share of the network's multiplications that may be added.
@@ -83,7 +85,6 @@ def spend(
     if not groups:
         return nothing(before=None, reason="no tensor can be read finer, or shapes are not known"), table
     meter = _Meter(floats, watched, batches, ctx)
-    qdq = quantized(table)
     noise = meter.ratio(qdq)
     before = decibel(noise)
     if not noise > 0 or before >= NEAR:

@@ -10,8 +10,6 @@
 #include <set>
 #include <string>
 
-#include "../core/check.h"
-
 namespace mxq {
 namespace {
 
@@ -82,10 +80,10 @@ int operator_threads() {
   return count ? count : omp_get_max_threads();
 }
 
-void set_operator_threads(int count) {
-  MXQ_CHECK(count >= 0 && count <= kMostThreads, count << " threads: accepted is a number from 1 to " << kMostThreads
-                                                       << ", or 0 for as many as at the start");
-  setting() = count ? count : at_start();
+bool set_operator_threads(int count) {
+  if (count < 1 || count > kMostThreads) return false;
+  setting() = count;
+  return true;
 }
 
 OperatorThreads::OperatorThreads()
@@ -102,11 +100,4 @@ OperatorThreads::~OperatorThreads() {
 extern "C" int mxq_num_threads() noexcept { return mxq::operator_threads(); }
 
 // Whether `count` is one that is accepted.
-extern "C" int mxq_set_num_threads(int count) noexcept {
-  try {
-    mxq::set_operator_threads(count);
-    return 1;
-  } catch (...) {
-    return 0;
-  }
-}
+extern "C" int mxq_set_num_threads(int count) noexcept { return mxq::set_operator_threads(count); }

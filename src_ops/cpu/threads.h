@@ -6,8 +6,8 @@ namespace mxq {
 // As set; else what OMP_NUM_THREADS gives; else the physical cores that the process may use.
 int operator_threads();
 
-// From the next call of an operator on. 0: as at the start.
-void set_operator_threads(int count);
+// From the next call of an operator on. False, and nothing changes, for a number that no machine has.
+bool set_operator_threads(int count);
 
 // While it lives, OpenMP, and what asks it, has `operator_threads()` in this thread.
 class OperatorThreads {

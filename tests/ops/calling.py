@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 import mxq
 from mxq.native import library as native
-from mxq.native.loops import native_library
 
 LIMITS = {"int8": (-128, 127), "uint8": (0, 255)}
 
@@ -47,13 +46,12 @@ def check_all(op: str, inputs: Sequence[np.ndarray], attrs: Dict[str, Any], expe
 @contextlib.contextmanager
 def threads(count: int) -> Iterator[None]:
     """Operators use so many threads, and regions that are bound now are planned for them."""
-    library = native_library()
-    before = library.mxq_num_threads()
-    library.mxq_set_num_threads(count)
+    before = mxq.num_threads()
+    mxq.set_num_threads(count)
     try:
         yield
     finally:
-        library.mxq_set_num_threads(before)
+        mxq.set_num_threads(before)
 
 
 def need_vnni() -> None:
