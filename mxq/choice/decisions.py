@@ -2,7 +2,7 @@
 
 from typing import Container, List, Tuple
 
-from ..network.graph import Graph, Value
+from ..network.graph import Graph, Value, upstream
 from ..network.identity import tensor_key
 from ..passes.inference_heads import HEADS
 from .sensitivity import last_results
@@ -26,16 +26,7 @@ def decides(value: Value) -> bool:
 
 
 def _behind(value: Value, operators: Container[str]) -> bool:
-    seen, stack = set(), [value.node]
-    while stack:
-        node = stack.pop()
-        if id(node) in seen:
-            continue
-        seen.add(id(node))
-        if node.op in operators:
-            return True
-        stack.extend(v.node for v in node.inputs)
-    return False
+    return any(node.op in operators for node in upstream([value.node]))
 
 
 def measurable(floats: Graph) -> List[Value]:

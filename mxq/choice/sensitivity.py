@@ -13,7 +13,7 @@ import numpy as np
 from ..arithmetic.noise import Noise, mean_ratio
 from ..data.batches import Batch
 from ..data.progress import Progress
-from ..network.graph import Graph, Value
+from ..network.graph import Graph, Node, Value, upstream
 from ..network.identity import tensor_key
 from ..ops import COMPUTE, SELECT, lookup
 from ..passes.annotate import leave_float, units
@@ -27,20 +27,13 @@ def layers_of(annotated: Graph, mode: str) -> List[str]:
 
 def last_results(graph: Graph) -> List[Value]:
     """What each output is computed from by nothing that multiplies: results of layers, or else the outputs."""
-    found: Dict[int, Value] = {}
-    seen = set()
-    stack = [value.node for value in graph.outputs]
-    while stack:
-        node = stack.pop()
-        if id(node) in seen:
-            continue
-        seen.add(id(node))
+
+    def multiplies(node: Node) -> bool:
         spec = lookup(node)
-        if spec is not None and spec.kind_of(node) == COMPUTE:
-            found[id(node)] = node.out()
-        else:
-            stack.extend(value.node for value in node.inputs)
-    return [found[id(node)] for node in graph.nodes if id(node) in found] or list(graph.outputs)
+        return spec is not None and spec.kind_of(node) == COMPUTE
+
+    last = {id(node) for node in upstream((v.node for v in graph.outputs), multiplies) if multiplies(node)}
+    return [node.out() for node in graph.nodes if id(node) in last] or list(graph.outputs)
 
 
 def measure(

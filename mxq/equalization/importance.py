@@ -10,7 +10,7 @@ from typing import Dict, Mapping, Optional
 
 import numpy as np
 
-from ..network.graph import Graph, Node, Value
+from ..network.graph import Graph, Node, Value, upstream
 from ..network.identity import tensor_key
 from ..passes.channel_rules import Product, passages, shape_of
 from ..passes.channel_ties import NORMS
@@ -96,15 +96,7 @@ def _through(squares: np.ndarray, amount: np.ndarray, node: Node, graph: Graph):
 
 def _power(value: Value, powers: Mapping[str, float]) -> float:
     """Mean power of the layers that an output comes from; 1 if none is known."""
-    seen, stack, known = set(), [value.node], []  # type: set, List[Node], List[float]
-    while stack:
-        node = stack.pop()
-        if id(node) in seen:
-            continue
-        seen.add(id(node))
-        if node.name in powers:
-            known.append(powers[node.name])
-        else:
-            stack.extend(v.node for v in node.inputs)
+    layers = upstream([value.node], lambda node: node.name in powers)
+    known = [powers[node.name] for node in layers if node.name in powers]
     found = float(np.mean(known)) if known else 1.0
     return found if np.isfinite(found) and found > 0 else 1.0

@@ -6,6 +6,7 @@ import numpy as np
 
 from ..network.graph import Node, Value
 from ..network.identity import tensor_key
+from ..network.names import unused
 from .table import Refused
 from .targets import Target
 
@@ -182,11 +183,7 @@ class Builder:
 
     def unique(self, base: str) -> str:
         """A name that no value has."""
-        name, i = base, 1
-        while name in self._taken:
-            name, i = f"{base}_{i}", i + 1
-        self._taken.add(name)
-        return name
+        return unused(base, self._taken)
 
     def declare(self, name: str, dtype: str) -> str:
         """An input of the network."""

@@ -9,14 +9,14 @@
 Only MXNet's public API is used: ``sym.tojson()`` and ``mx.sym.load_json``.
 """
 
-import itertools
 import json
-from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Callable, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
 from ..errors import GraphError
 from .attributes import attr_text, attr_value
+from .names import unused
 from .symbol_json import symbol_of
 
 VARIABLE = "null"
@@ -116,7 +116,7 @@ class Graph:
                     raise GraphError(f"two variables are named {node.name!r}; give each its own name")
                 claimed.add(node.name)
             elif node.name in seen:
-                node.name = next(n for n in (f"{node.name}_{i}" for i in itertools.count(1)) if n not in taken)
+                node.name = unused(node.name, taken)
             seen.add(node.name)
             taken.add(node.name)
             nodes.append(node)
@@ -220,13 +220,7 @@ class Graph:
     # -- changing --------------------------------------------------------------------------------------------------
 
     def unique_name(self, base: str) -> str:
-        names = {n.name for n in self.nodes}
-        if base not in names:
-            return base
-        i = 1
-        while f"{base}_{i}" in names:
-            i += 1
-        return f"{base}_{i}"
+        return unused(base, {n.name for n in self.nodes})
 
     def add(self, op: str, name: str, inputs: Sequence[Value], attrs: Mapping[str, object] = None) -> Node:
         """Adds a node; its name is made unique. Attributes become strings, floats with full precision."""
@@ -275,18 +269,24 @@ class Graph:
 
     def prune(self) -> None:
         """Drops nodes and parameters that no output needs. Data inputs stay, so that bind signatures survive."""
-        alive = set()
-        stack = [v.node for v in self.outputs]
-        while stack:
-            node = stack.pop()
-            if id(node) in alive:
-                continue
-            alive.add(id(node))
-            stack.extend(v.node for v in node.inputs)
+        alive = {id(node) for node in upstream(v.node for v in self.outputs)}
         self.nodes = [n for n in self.nodes if id(n) in alive or (n.is_variable and n.name not in self.params)]
         names = {n.name for n in self.nodes}
         self.params = {k: v for k, v in self.params.items() if k in names}
         self.aux &= names
+
+
+def upstream(nodes: Iterable[Node], stops: Callable[[Node], bool] = lambda node: False) -> Iterator[Node]:
+    """The nodes and all that they are computed from, each once; nothing behind those where it `stops`."""
+    stack, seen = list(nodes), set()
+    while stack:
+        node = stack.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        yield node
+        if not stops(node):
+            stack.extend(value.node for value in node.inputs)
 
 
 #: MXNet's number of a dtype, as the attribute `__dtype__` has it.

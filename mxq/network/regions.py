@@ -5,13 +5,13 @@ same text read back gives the nodes again: :func:`expand_regions`.
 """
 
 import hashlib
-import itertools
 from typing import Dict, List, Mapping, NamedTuple, Sequence, Set, Tuple
 
 import numpy as np
 
 from ..errors import GraphError
 from .graph import VARIABLE, Graph, Node, Value
+from .names import unused
 
 REGION = "mxq_region"
 #: Attribute of the identity node that carries an output's name out of a region with several outputs.
@@ -213,7 +213,7 @@ def expand_regions(graph: Graph) -> Graph:
             lines, outputs = decode(node)
             values = node.inputs + _unpacked(graph, node, taken, nodes)
             for line in lines:
-                name = _unused(line.name, taken)
+                name = unused(line.name, taken)
                 inputs = [values[i] if at is None else made[at].out(i) for at, i in line.inputs]
                 made.append(Node(line.op, name, {**line.attrs, "node": name}, inputs))
             nodes += made
@@ -233,21 +233,13 @@ def _unpacked(graph: Graph, region: Node, taken: Set[str], nodes: List[Node]) ->
     """Variables for a region's packed parameters, with their arrays if the graph has them. Adds to `taken`, `nodes`."""
     values = []
     for param in packed_params(region):
-        name = _unused(param.name, taken)
+        name = unused(param.name, taken)
         nodes.append(Node(VARIABLE, name))
         array = graph.param_of(region.inputs[-1])
         if array is not None:
             graph.params[name] = param.of(array)
         values.append(nodes[-1].out())
     return values
-
-
-def _unused(name: str, taken: Set[str]) -> str:
-    """The name, with a number behind it if it is taken. Adds to `taken`."""
-    numbered = (name if i == 0 else f"{name}_{i}" for i in itertools.count())
-    found = next(candidate for candidate in numbered if candidate not in taken)
-    taken.add(found)
-    return found
 
 
 def _value(text: str) -> Tuple[object, int]:

@@ -9,7 +9,7 @@ from typing import Dict, Iterator, List, Mapping, Sequence, Tuple
 import numpy as np
 
 from ..errors import GraphError, nearest
-from .graph import TYPE_FLAGS, Graph
+from .graph import TYPE_FLAGS, Graph, upstream
 
 Key = Tuple[str, int]
 #: Operators whose output dtype is their attribute `dtype`.
@@ -185,13 +185,6 @@ def _check_names(graph: Graph, given: Mapping[str, object], what: str) -> None:
 
 def _guard_extensions(graph: Graph, shapes: Mapping[str, Sequence[int]]) -> None:
     """MXNet 1.9.1 writes past a buffer when an extension operator meets an input of unknown shape: refuse before."""
-    stack = [node for node in graph.nodes if node.op.startswith("mxq_")]
-    seen = set()
-    while stack:
-        node = stack.pop()
-        if id(node) in seen:
-            continue
-        seen.add(id(node))
-        stack.extend(value.node for value in node.inputs)
+    for node in upstream(node for node in graph.nodes if node.op.startswith("mxq_")):
         if node.is_variable and node.name not in graph.params and node.name not in shapes:
             raise GraphError(f"int8 operators depend on input {node.name!r}: give its shape")

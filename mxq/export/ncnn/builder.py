@@ -7,6 +7,7 @@ import numpy as np
 from ...arithmetic.qmath import QParams
 from ...network.graph import Graph, Node, Use, Value
 from ...network.identity import tensor_key
+from ...network.names import unused
 from ..table import Refused
 from .net import Layer, Parameter, numbers
 
@@ -144,11 +145,7 @@ class Builder:
 
     def unique(self, base: str) -> str:
         """A name that no blob has."""
-        name, i = base, 1
-        while name in self._taken:
-            name, i = f"{base}_{i}", i + 1
-        self._taken.add(name)
-        return name
+        return unused(base, self._taken)
 
     def bind(self, value: Value, name: str, since: int) -> None:
         """Says which blob an MXNet value is; one that was emitted for it, by ``layers[since:]``, takes its name."""
