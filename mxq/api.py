@@ -1,5 +1,6 @@
 """quantize_model: a float symbol in, an int8 one out."""
 
+import json
 import os
 from typing import Mapping, Optional, Sequence, Tuple, Union
 
@@ -12,7 +13,7 @@ from .calib.table import CalibTable
 from .flow import quantize_graph
 from .model import QuantizedModel
 from .network.files import load_params, load_symbol, prefix_of
-from .network.fused import unfuse
+from .network.fused import quantized_nodes, unfuse
 from .network.graph import Graph
 from .network.params import split_params
 from .network.seal import check_pair
@@ -176,8 +177,16 @@ def quantize_model(
     return quantize_graph(graph, calib_data, Options.of(locals()))
 
 
-def read_network(sym, params) -> Graph:
-    """The network of a symbol and parameters, or of their files; what MXNet has fused is taken apart."""
+def is_int8(symbol: mx.sym.Symbol) -> bool:
+    """Whether a network has int8 operators, mxq's or MXNet's own."""
+    return any(quantized_nodes(json.loads(symbol.tojson())))
+
+
+def read_network(sym, params, *, int8: bool = False) -> Graph:
+    """The network of a symbol and parameters, or of their files; what MXNet has fused is taken apart.
+
+    Networks with int8 operators are refused unless `int8` says that they are what is wanted.
+    """
     if params is None and isinstance(sym, (str, os.PathLike)):
         params = prefix_of(sym)
     symbol = load_symbol(os.fspath(sym)) if isinstance(sym, (str, os.PathLike)) else sym
@@ -186,5 +195,6 @@ def read_network(sym, params) -> Graph:
     if symbol is not sym and arrays is not params:
         args, aux = split_params(arrays, symbol)
         check_pair(symbol.tojson(), {**args, **aux}, os.fspath(sym), os.fspath(params))
-    symbol = unfuse(symbol)
+    if not int8 or not is_int8(symbol):
+        symbol = unfuse(symbol)
     return Graph.from_symbol(symbol, *split_params(arrays, symbol))

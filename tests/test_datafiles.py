@@ -43,7 +43,7 @@ def test_images_are_cropped_and_normalized_in_the_order_of_the_network():
         cropped = images[:4, :, 2:10, 2:10]
         expected = (cropped[:, ::-1].astype(np.float32) - np.float32([10, 20, 30]).reshape(3, 1, 1)) / 2
         for _ in range(2):  # as often as somebody reads
-            assert np.allclose(np.concatenate(list(found.data)), expected)
+            assert np.allclose(np.concatenate([data for data, _ in found.data]), expected)
         assert np.array_equal(np.stack(found.images), cropped) and found.labels.tolist() == [0, 1, 2, 0]
         assert len(read_examples(path, None, given).images) == 5
 

@@ -10,7 +10,7 @@ those that seem worth it. Where noise is spread evenly, or the network is near f
 
 import functools
 import logging
-from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Callable, Dict, List, NamedTuple, Sequence, Tuple
 
 from ..arithmetic.noise import Noise, decibel, mean_ratio
 from ..calib.table import CalibTable
@@ -20,6 +20,7 @@ from ..network.graph import Graph, Value
 from ..network.identity import tensor_key
 from ..network.part import Runner
 from ..ops import COMPUTE, UNIT, lookup
+from ..ops.multiplications import multiplications
 from ..passes.annotate import quantized_values
 from ..passes.insert_qdq import finer_readers
 from ..report.precision import FinerTensor, Precision
@@ -123,10 +124,10 @@ def _choose(candidates: List[_Candidate], noise: float, budget: float) -> List[_
 
 def _candidates(annotated: Graph, fixed: Dict) -> List[_Candidate]:
     """Groups of tensors of which every reader can do better than 8 bits."""
-    multiplications = {node.name: _multiplications(node, annotated) for node in annotated.nodes if _multiplies(node)}
-    if not multiplications or any(count is None for count in multiplications.values()):
+    counts = {node.name: multiplications(node, annotated) for node in annotated.nodes if _multiplies(node)}
+    if not counts or any(count is None for count in counts.values()):
         return []
-    total = sum(multiplications.values())
+    total = sum(counts.values())
     weights = {node.name: annotated.param_of(node.inputs[1]).size for node in annotated.nodes if _multiplies(node)}
     all_weights = sum(weights.values())
     values = {tensor_key(v): v for v in quantized_values(annotated)}
@@ -138,7 +139,7 @@ def _candidates(annotated: Graph, fixed: Dict) -> List[_Candidate]:
             continue
         names = tuple(dict.fromkeys(use.node.attrs[UNIT] for group in uses for use in group))
         # Weights for both parts are stored; where they are many, they count.
-        more = (sum(weights[n] for n in names) / all_weights, sum(multiplications[n] for n in names) / total)
+        more = (sum(weights[n] for n in names) / all_weights, sum(counts[n] for n in names) / total)
         cost = max(more)
         found.append(_Candidate(tuple(keys), names, cost, 0.0))
     return found
@@ -147,17 +148,6 @@ def _candidates(annotated: Graph, fixed: Dict) -> List[_Candidate]:
 def _multiplies(node) -> bool:
     spec = lookup(node)
     return spec is not None and spec.kind_of(node) == COMPUTE
-
-
-def _multiplications(node, graph: Graph) -> Optional[int]:
-    """Of a layer, for one example or batch; None where its shape is not known."""
-    weight, shape = graph.param_of(node.inputs[1]), graph.shapes.get((node.name, 0))
-    if weight is None or shape is None:
-        return None
-    positions = 1
-    for size in shape[2:] if node.op != "FullyConnected" else shape[1:-1]:
-        positions *= size
-    return weight.size * positions
 
 
 class _Meter:

@@ -1,6 +1,7 @@
 """``python -m mxq import``: a network of another format as an MXNet network."""
 
-import argparse
+from . import arguments
+from .arguments import Result
 
 
 def add_command(commands) -> None:
@@ -11,34 +12,29 @@ def add_command(commands) -> None:
         description="Writes PREFIX-symbol.json and PREFIX-0000.params and prints what was found.",
     )
     command.add_argument("file", help="NAME.onnx, NAME.tflite, or NAME.caffemodel with NAME.prototxt beside it")
-    command.add_argument("--out", metavar="PREFIX", required=True, help="of the two files")
+    arguments.add_output(command, "--out", metavar="PREFIX", required=True, help="of the two files")
     command.add_argument("--prototxt", metavar="FILE", help="of a Caffe network, if it stands elsewhere")
-    command.add_argument(
-        "--shape",
-        action="append",
-        default=[],
-        metavar="NAME=1,3,224,224",
-        help="shape of an input, in place of that in the file; may be given for each",
+    arguments.add_data_shapes(
+        command, "--shape", help="shape of an input, in place of that in the file; may be given for each"
     )
+    arguments.add_json(command)
     command.set_defaults(run=_import)
 
 
-def _import(args: argparse.Namespace) -> int:
-    from ..errors import ConfigError
+def _import(args) -> Result:
     from ..importers import load
 
-    shapes = {}
-    for text in args.shape:
-        name, _, sizes = text.partition("=")
-        if not sizes or not all(part.strip().isdigit() for part in sizes.split(",")):
-            raise ConfigError(f"--shape {text}: accepted is NAME=1,3,224,224")
-        shapes[name] = tuple(int(part) for part in sizes.split(","))
-    model = load(args.file, prototxt=args.prototxt, data_shapes=shapes or None)
+    model = load(args.file, prototxt=args.prototxt, data_shapes=dict(args.shape) or None)
     model.save(args.out)
-    print(f"{model.format}, {'int8' if model.quantized else 'float'}")
-    for name, shape in model.shapes.items():
-        print(f"input {name} {shape}")
-    for name in model.outputs:
-        print(f"output {name}")
-    print(f"wrote {args.out}-symbol.json and {args.out}-0000.params")
-    return 0
+    lines = [f"{model.format}, {'int8' if model.quantized else 'float'}"]
+    lines += [f"input {name} {shape}" for name, shape in model.shapes.items()]
+    lines += [f"output {name}" for name in model.outputs]
+    lines.append(f"wrote {args.out}-symbol.json and {args.out}-0000.params")
+    document = {
+        "format": model.format,
+        "int8": model.quantized,
+        "inputs": {name: list(shape) for name, shape in model.shapes.items()},
+        "outputs": list(model.outputs),
+        "out": args.out,
+    }
+    return Result(document, "\n".join(lines))

@@ -1,22 +1,59 @@
-"""The support table of the README, generated from the op table."""
+"""``python -m mxq support``: the support table of the README, generated from the op table."""
 
-from typing import List
+from typing import Any, Dict, List
 
 from ..errors import MXQError
+from ..network.atomic import write_atomically
 from ..ops import COMPUTE, MERGE, REDUCE, SELECT, TABLE, UNARY
 from ..ops.spec import OpSpec
+from . import arguments
+from .arguments import Result
 
 BEGIN, END = "<!-- support table: begin -->", "<!-- support table: end -->"
+
+
+def add_command(commands) -> None:
+    """Adds the command to argparse's sub-parsers."""
+    command = commands.add_parser("support", help="which MXNet operators have an int8 form, as Markdown")
+    arguments.add_output(command, "--write", metavar="FILE", help="renew the table between its markers in this file")
+    arguments.add_json(command)
+    command.set_defaults(run=_support)
+
+
+def _support(args) -> Result:
+    if args.write is None:
+        return Result(_rows(), support_table())
+    with open(args.write, encoding="utf-8") as file:
+        text = insert_into(file.read())
+
+    def write(temporary: str) -> None:
+        with open(temporary, "w", encoding="utf-8") as file:
+            file.write(text)
+
+    write_atomically(args.write, write)
+    return Result(_rows(), "")
 
 
 def support_table() -> str:
     """Markdown: one row per operator family."""
     rows = ["| MXNet operators | int8 operator | without calibration | remarks |", "|---|---|---|---|"]
-    for spec in sorted(TABLE, key=_rank):
-        names = ", ".join(f"`{n}`" for n in _main_names(spec.mx_names)) or "(among the others)"
-        native = ", ".join(f"`{n}`" for n in spec.native)
-        rows.append(f"| {names} | {native} | {'yes' if spec.runtime_range else 'float'} | {spec.note} |")
+    for row in _rows():
+        names = ", ".join(f"`{n}`" for n in row["operators"]) or "(among the others)"
+        native = ", ".join(f"`{n}`" for n in row["int8"])
+        rows.append(f"| {names} | {native} | {'yes' if row['without_calibration'] else 'float'} | {row['remarks']} |")
     return "\n".join(rows)
+
+
+def _rows() -> List[Dict[str, Any]]:
+    return [
+        {
+            "operators": _main_names(spec.mx_names),
+            "int8": list(spec.native),
+            "without_calibration": bool(spec.runtime_range),
+            "remarks": spec.note,
+        }
+        for spec in sorted(TABLE, key=_rank)
+    ]
 
 
 def _rank(spec: OpSpec) -> int:

@@ -1,13 +1,15 @@
 """``python -m mxq table``: the int8 calibration table of ncnn, with the options of the tools that made it so far."""
 
-import argparse
 from typing import Dict, Tuple
 
-from ..data.pictures import ORDERS, Pictures, Pixels, files_in
+from ..data.image_set import images
 from ..errors import ConfigError
+from . import arguments
+from .arguments import Result
 
 #: Names that ncnn2table has for ways to choose a range, and mxq's.
 METHODS = {"kl": "entropy"}
+ORDERS = ("BGR", "GRAY", "RGB")
 
 
 def add_command(commands) -> None:
@@ -24,20 +26,23 @@ def add_command(commands) -> None:
     command.add_argument("--mean", type=float, nargs="+", default=[0.0], help="subtracted from pixels (1 or 3 numbers)")
     command.add_argument("--norm", type=float, nargs="+", default=[1.0], help="what is left is multiplied by it")
     command.add_argument("--images", required=True, help="folder of images, or a file that lists them, one a line")
-    command.add_argument("--output", default="calibration-dev.table", help="the file to write (calibration-dev.table)")
+    arguments.add_output(
+        command, "--output", default="calibration-dev.table", help="the file to write (calibration-dev.table)"
+    )
     command.add_argument(
         "--group", type=int, choices=(0, 1), default=1, help="1: scales of weights by output or group; 0: by layer"
     )
-    command.add_argument("--pixel", choices=sorted(ORDERS), help="order of channels (default: BGR)")
+    command.add_argument("--pixel", choices=ORDERS, help="order of channels (default: BGR)")
     command.add_argument("--shape", help="channels,height,width of the input, where the file does not say")
     command.add_argument("--examples", type=int, help="use so many of the images (default: all)")
     command.add_argument(
         "--method", default="mse", help="how ranges are chosen: mse (default), kl, aciq, minmax, percentile, auto"
     )
+    arguments.add_json(command)
     command.set_defaults(run=_table)
 
 
-def _table(args: argparse.Namespace) -> int:
+def _table(args) -> Result:
     from ..api import quantize_model
     from ..export.ncnn.scales import table_of
 
@@ -46,7 +51,20 @@ def _table(args: argparse.Namespace) -> int:
         raise ConfigError(f"the network has inputs {shapes or 'of unknown shape'}: give --shape of the one for images")
     (name, (_, channels, height, width)) = next(iter(shapes.items()))
     order = args.pixel or ("GRAY" if channels == 1 else "BGR")
-    pictures = Pictures(files_in(args.images)[: args.examples], Pixels((height, width), args.mean, args.norm, order))
+    if (order == "GRAY") != (channels == 1):
+        raise ConfigError(f"--pixel {order}: the network's input has {channels} channels")
+    if not all(number > 0 for number in args.norm):
+        raise ConfigError(f"--norm {' '.join(map(str, args.norm))}: accepted are numbers above 0")
+    pictures = images(
+        args.images,
+        shape=(channels, height, width),
+        mean=args.mean,
+        std=[1 / number for number in args.norm],
+        bgr=order == "BGR",
+        resize="stretch",
+        num_examples=args.examples,
+        batch_size=16,
+    )
     # The network in ncnn is the one in the file: its channels keep their scales, and every tensor has 8 bits.
     model = quantize_model(
         symbol,
@@ -62,11 +80,11 @@ def _table(args: argparse.Namespace) -> int:
     )
     table = table_of(model.qdq, group=bool(args.group))
     table.save(args.output)
-    print(f"wrote {args.output}: {len(table)} layers, {len(pictures)} images")
-    return 0
+    text = f"wrote {args.output}: {len(table)} layers, {len(pictures)} images"
+    return Result({"output": args.output, "layers": len(table), "images": len(pictures)}, text)
 
 
-def _network(args: argparse.Namespace) -> Tuple[object, object, Dict[str, Tuple[int, ...]]]:
+def _network(args) -> Tuple[object, object, Dict[str, Tuple[int, ...]]]:
     """Symbol, parameters, and shapes of inputs."""
     if args.model.endswith(".params"):
         from ..api import read_network
@@ -86,7 +104,7 @@ def _network(args: argparse.Namespace) -> Tuple[object, object, Dict[str, Tuple[
     return network.symbol, {**network.arg_params, **network.aux_params}, network.shapes
 
 
-def _first_shape(args: argparse.Namespace) -> Dict[str, Tuple[int, ...]]:
+def _first_shape(args) -> Dict[str, Tuple[int, ...]]:
     from ..importers import load
 
     name = next(iter(load(args.model, prototxt=args.proto).shapes))

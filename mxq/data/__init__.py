@@ -6,6 +6,7 @@
 ... )
 """
 
+from .image_set import ImageSet, images
 from .iterators import DTYPES, ImageRecordInt8Iter, ImageRecordIter, ImageRecordUInt8Iter
 
-__all__ = ["DTYPES", "ImageRecordInt8Iter", "ImageRecordIter", "ImageRecordUInt8Iter"]
+__all__ = ["DTYPES", "ImageRecordInt8Iter", "ImageRecordIter", "ImageRecordUInt8Iter", "ImageSet", "images"]

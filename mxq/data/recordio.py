@@ -1,4 +1,4 @@
-"""Whether a RecordIO file is whole. MXNet's reader ends the process at one that is not.
+"""Records of a RecordIO file, and whether it is whole: MXNet's reader ends the process at one that is not.
 
 A record is the magic number, a word with the length of its content in the lower 29 bits and its part in the upper 3,
 and the content filled up to a multiple of 4 bytes. Content that holds the magic number is written in parts: 1 begins,
@@ -8,6 +8,7 @@ and the content filled up to a multiple of 4 bytes. Content that holds the magic
 import mmap
 import os
 import struct
+from typing import List
 
 from ..errors import ConfigError
 
@@ -27,10 +28,11 @@ def check_recordio(paths: str) -> None:
     """
     for path in paths.split(";"):
         if "://" not in path:
-            _check(path)
+            record_offsets(path)
 
 
-def _check(path: str) -> None:
+def record_offsets(path: str) -> List[int]:
+    """Where each record of a file begins. Raises ConfigError as `check_recordio`."""
     if not os.path.isfile(path):
         raise ConfigError(f"RecordIO file {path!r} does not exist")
     size = os.path.getsize(path)
@@ -41,11 +43,25 @@ def _check(path: str) -> None:
             raise ConfigError(f"{path!r} is no RecordIO file: it does not begin with a record; im2rec.py writes them")
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
             content.madvise(mmap.MADV_RANDOM)  # most of what lies between headers need not be read
-            _walk(path, content, size)
+            return _walk(path, content, size)
 
 
-def _walk(path: str, content: mmap.mmap, size: int) -> None:
-    begin, inside = 0, False
+def read_record(path: str, offset: int) -> bytes:
+    """The content of the record that begins there, of a file that `record_offsets` has seen whole."""
+    parts = []
+    with open(path, "rb") as file:
+        file.seek(offset)
+        part = _BEGIN
+        while part not in (_WHOLE, _END):
+            _, header = _HEADER.unpack(file.read(_HEADER.size))
+            part, length = header >> 29, header & _LENGTH
+            parts.append(file.read(length))
+            file.seek(-length % 4, os.SEEK_CUR)
+    return struct.pack("<I", MAGIC).join(parts)
+
+
+def _walk(path: str, content: mmap.mmap, size: int) -> List[int]:
+    begin, inside, offsets = 0, False, []
     while begin < size:
         if begin + _HEADER.size > size:
             raise _cut_off(path, begin, begin + _HEADER.size, size)
@@ -60,10 +76,13 @@ def _walk(path: str, content: mmap.mmap, size: int) -> None:
         end = begin + _HEADER.size + ((header & _LENGTH) + 3) // 4 * 4
         if end > size:
             raise _cut_off(path, begin, end, size)
+        if not inside:
+            offsets.append(begin)
         inside = part not in (_WHOLE, _END)
         begin = end
     if inside:
         raise _damaged(path, size, "is missing: the file ends between the parts of a record")
+    return offsets
 
 
 def _cut_off(path: str, begin: int, end: int, size: int) -> ConfigError:

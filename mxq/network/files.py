@@ -6,7 +6,7 @@ import json
 import logging
 import os
 import re
-from typing import Dict, Iterator, Mapping, Tuple
+from typing import Dict, Iterator, Mapping, Optional, Tuple
 
 from ..errors import ConfigError, GraphError, OutOfMemoryError, nearest
 from .atomic import write_together
@@ -101,6 +101,13 @@ def prefix_of(path) -> str:
     """
     path = os.fspath(path)
     return path[: -len("-symbol.json")] if path.endswith("-symbol.json") else path
+
+
+def params_path(symbol: str, params: Optional[str] = None) -> str:
+    """The parameter file of a network, by default the one beside the symbol file; GraphError if there is none."""
+    path = _with_ending(os.fspath(prefix_of(symbol) if params is None else params), "-[0-9][0-9][0-9][0-9].params")
+    _read(path, "parameter", limit=1)
+    return path
 
 
 def _with_ending(path: str, pattern: str) -> str:

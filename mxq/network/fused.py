@@ -6,7 +6,7 @@ holds the float nodes it replaced, under their own names.
 """
 
 import json
-from typing import Dict, List, Tuple
+from typing import Dict, Iterator, List, Tuple
 
 from ..errors import GraphError
 from .symbol_json import symbol_of
@@ -43,6 +43,14 @@ def fuse(sym, backend: str):
         return sym
 
 
+def quantized_nodes(raw: dict) -> Iterator[Tuple[str, str, str]]:
+    """Name and operator of every node that is int8 in a symbol's JSON, and who made it."""
+    for item in raw["nodes"]:
+        maker = next((maker for start, maker in QUANTIZED.items() if item["op"].startswith(start)), None)
+        if maker:
+            yield item["name"], item["op"], maker
+
+
 def unfuse(sym):
     """The float symbol that was fused; a symbol without fused nodes comes back as it is.
 
@@ -51,13 +59,11 @@ def unfuse(sym):
             x is a convolution).
     """
     raw = json.loads(sym.tojson())
-    for item in raw["nodes"]:
-        maker = next((maker for start, maker in QUANTIZED.items() if item["op"].startswith(start)), None)
-        if maker:
-            raise GraphError(
-                f"node {item['name']!r} is a {item['op']}: this network was quantized already, by {maker}; give the "
-                "float network that it was made from"
-            )
+    for name, op, maker in quantized_nodes(raw):
+        raise GraphError(
+            f"node {name!r} is a {op}: this network was quantized already, by {maker}; give the float network that it "
+            "was made from"
+        )
     if not any(item["op"].startswith(PREFIXES) for item in raw["nodes"]):
         return sym
     nodes: List[dict] = []

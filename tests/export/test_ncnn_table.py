@@ -224,10 +224,11 @@ def test_the_command():
         np.testing.assert_allclose(table.inputs[first], 127 / ((255 - 30) * 0.5), rtol=1e-6)
         single = _run(*arguments, "--group", "0")
         assert single[0] == 0 and all(len(s) == 1 for s in NcnnTable.load(out).weights.values())
-        with open(os.path.join(images, "d.txt"), "w") as file:
-            file.write("no image")
+        for name in ("d.txt", "d.png"):  # one that nobody takes for an image, and one that is none
+            with open(os.path.join(images, name), "w") as file:
+                file.write("no image")
         status, _, err = _run(*arguments)
-        assert status == 1 and "d.txt' is no image" in err, err
+        assert status == 1 and "d.png' is no image" in err, err
 
 
 def test_the_command_that_exports():
