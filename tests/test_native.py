@@ -232,13 +232,3 @@ def test_the_naive_engine():
         "print(mx.nd.mxq_dequantize(q, scale=2).asnumpy().sum())"
     )
     assert "1524.0" in output_of(code, env={"MXNET_ENGINE_TYPE": "NaiveEngine"})
-
-
-def test_copies_do_not_start_threads_of_their_own_unless_wanted():
-    code = "import os, mxq; print(os.environ['MXNET_CPU_PARALLEL_SIZE'])"
-    for given, expected in ((None, str(2**31 - 1)), ("5000", "5000")):
-        environment = {k: v for k, v in os.environ.items() if k != "MXNET_CPU_PARALLEL_SIZE"}
-        if given:
-            environment["MXNET_CPU_PARALLEL_SIZE"] = given
-        done = subprocess.run([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, text=True)
-        assert done.returncode == 0 and done.stdout.strip() == expected

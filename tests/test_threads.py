@@ -4,8 +4,13 @@ import functools
 import os
 import unittest
 
+import mxnet as mx
+import numpy as np
+from parameterized import parameterized
+
 import mxq
 
+from .ops.calling import threads
 from .refusals import refused
 from .test_native import output_of
 
@@ -60,3 +65,63 @@ def test_what_is_set_is_told_and_anything_else_refused():
         assert mxq.num_threads() == before + 1
     finally:
         mxq.set_num_threads(before)
+
+
+#: Layers that threads share by images, rows, rows of a matrix and its columns.
+SHARED = {
+    "images": (
+        "mxq_conv",
+        (6, 14, 13, 32),
+        (48, 32, 3, 3),
+        {"kernel": (3, 3), "stride": (2, 2), "pad_begin": (1, 1), "pad_end": (1, 1)},
+    ),
+    "rows": (
+        "mxq_conv",
+        (1, 33, 21, 64),
+        (40, 64, 3, 3),
+        {"kernel": (3, 3), "stride": (2, 2), "pad_begin": (1, 1), "pad_end": (1, 1)},
+    ),
+    "dilated": (
+        "mxq_conv",
+        (1, 19, 30, 64),
+        (64, 64, 3, 3),
+        {"kernel": (3, 3), "dilate": (3, 3), "pad_begin": (3, 3), "pad_end": (3, 3)},
+    ),
+    "far padding": (
+        "mxq_conv",
+        (1, 4, 40, 64),
+        (64, 64, 1, 1),
+        {"kernel": (1, 1), "pad_begin": (5, 0), "pad_end": (5, 0)},
+    ),
+    "groups": (
+        "mxq_conv",
+        (2, 20, 20, 64),
+        (64, 32, 3, 3),
+        {"kernel": (3, 3), "pad_begin": (1, 1), "pad_end": (1, 1), "num_group": 2},
+    ),
+    "columns": ("mxq_fully_connected", (1, 1024), (1000, 1024), {}),
+    "matrix": ("mxq_fully_connected", (700, 512), (70, 512), {}),
+}
+
+
+@parameterized.expand(sorted(SHARED))
+def test_what_threads_share_is_what_one_computes(name):
+    op, data_shape, weight_shape, attrs = SHARED[name]
+    rng = np.random.RandomState(0)
+    depth = np.prod(weight_shape[1:])
+    inputs = [
+        mx.nd.array(rng.randint(0, 256, data_shape), dtype="uint8"),
+        mx.nd.array(rng.randint(-127, 128, weight_shape), dtype="int8"),
+        mx.nd.array(np.full(weight_shape[0], 1 / 90 / np.sqrt(depth)), dtype="float32"),
+        mx.nd.array(rng.randint(-999, 1000, weight_shape[0]), dtype="int32"),
+    ]
+    attrs = dict(attrs, **{"num_filter" if op == "mxq_conv" else "num_hidden": weight_shape[0]})
+    attrs.update(in_zero_point=3, out_type="uint8", out_scale=0.8, out_zero_point=9, act="relu")
+    run = functools.partial(getattr(mx.nd, op), *inputs, **attrs)
+    expected = run(backend="ref").asnumpy()
+    assert len(np.unique(expected)) > 100
+    for backend in ("avx", "auto"):
+        for count in (1, 2, 3, 7):
+            with threads(count):
+                found = run(backend=backend).asnumpy()
+            assert np.array_equal(found, expected), (backend, count, np.argwhere(found != expected)[:3])

@@ -46,16 +46,8 @@ def library_path() -> str:
     return os.path.join(folder, CPU_LIBRARY)
 
 
-#: From so many elements on MXNet copies an array in threads of the caller's own, as many again as run operators.
-#: With more threads than processors OpenMP sends them to sleep between operators, and waking one takes 35 us:
-#: MobileNet 0.75 took 2.2 ms in place of 1.1 as soon as an array of 200,000 elements had been made.
-COPY_ALONE = "MXNET_CPU_PARALLEL_SIZE"
-
-
 def load() -> None:
     """Registers the operators with MXNet, once per process; further calls do nothing.
-
-    Sets the environment variable MXNET_CPU_PARALLEL_SIZE if it is not set, see COPY_ALONE.
 
     Raises:
         LibraryError: the library is missing, does not load, or belongs to another version of mxq or MXNet.
@@ -69,7 +61,6 @@ def load() -> None:
         )
     if hasattr(mx.sym, KNOWN_OP):  # by an earlier call, or by mx.library.load of the same file
         return
-    os.environ.setdefault(COPY_ALONE, str(2**31 - 1))
     path = library_path()
     _check_version(_open(path))
     try:

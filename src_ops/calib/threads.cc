@@ -1,9 +1,5 @@
-// How many threads the functions beside this use: mxq/native/threads.py.
-#include <omp.h>
+#include "../cpu/threads.h"
 
-// Sets it for what the calling thread calls from now on, and returns what it was. 0: leaves it.
-extern "C" int mxq_use_threads(int count) noexcept {
-  const int before = omp_get_max_threads();
-  if (count > 0) omp_set_num_threads(count);
-  return before;
-}
+// Sets how many threads the functions beside this use, for what the calling thread calls from now on, and returns what
+// was set; 0: as operators do. mxq/native/threads.py.
+extern "C" int mxq_use_threads(int count) noexcept { return mxq::use_threads_here(count < 0 ? 0 : count); }

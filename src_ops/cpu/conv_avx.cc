@@ -84,7 +84,7 @@ Division divide(const ConvGeometry& g, int tile_rows) {
   Division d;
   const int64_t panels = (g.group_out() + GemmColumns::kPanel - 1) / GemmColumns::kPanel;
   const int64_t fit = kBlockBytes / (2 * g.depth()) / tile_rows * tile_rows;
-  const int64_t threads = omp_get_max_threads();
+  const int64_t threads = threads_here();
   const int64_t fair = (g.pixels() + 4 * threads - 1) / (4 * threads);  // a few blocks for each thread
   const int64_t rows = std::min(fit, (fair + tile_rows - 1) / tile_rows * tile_rows);
   d.rows = std::min(g.pixels(), std::max<int64_t>(tile_rows, rows));

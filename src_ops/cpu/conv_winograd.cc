@@ -124,7 +124,7 @@ class ConvWinograd : public Kernel {
     const Job job{in[0].as<const uint8_t>(), &stage, static_cast<const WinogradPacked*>(found.get()),
                   stage_.sum == Sum::kNone ? nullptr : &in[stage_.residual_index()], &out[0]};
     const int64_t cost = 9 * g_.in_c * g_.out_c;  // of a tile: bytes that are touched in the time of its products
-    const int64_t threads = omp_in_parallel() ? 1 : omp_get_max_threads();
+    const int64_t threads = threads_here();
     if (threads > 1 && blocks_ > 1 && tiles_ <= threads * kFewTiles && weight_bytes() > kNearBytes) {
       return run_by_channels(job, cost, threads, ctx);
     }

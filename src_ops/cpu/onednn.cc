@@ -1,5 +1,8 @@
 #include "onednn.h"
 
+#include <omp.h>
+
+#include <algorithm>
 #include <atomic>
 #include <mutex>
 
@@ -8,14 +11,19 @@
 #include "isa.h"
 #include "output_stage.h"
 #include "packed_weights.h"
+#include "parallel.h"
 
 namespace mxq {
 namespace onednn {
 namespace {
 
-struct OnednnPacked : Packed {
+struct PackedBlock {
   std::shared_ptr<char> memory;                   // of the weights
   dnnl::memory weights, multiplier, bias, slope;  // the last three point into terms
+};
+
+struct OnednnPacked : Packed {
+  std::vector<PackedBlock> blocks;
 };
 
 // A number for each distinct layout, so that kernels of several batch sizes share packed weights where they can.
@@ -26,13 +34,12 @@ std::string layout_id(const dnnl::memory::desc& desc) {
   size_t i = 0;
   while (i < known->size() && !((*known)[i] == desc)) ++i;
   if (i == known->size()) known->push_back(desc);
-  return "onednn " + std::to_string(i);
+  return " " + std::to_string(i);
 }
 
-dnnl::memory vector_memory(const std::vector<float>& values) {
-  const dnnl::memory::desc desc({static_cast<dnnl::memory::dim>(values.size())}, dnnl::memory::data_type::f32,
-                                dnnl::memory::format_tag::a);
-  return dnnl::memory(desc, engine(), const_cast<float*>(values.data()));
+dnnl::memory vector_memory(const std::vector<float>& values, const Block& block) {
+  const dnnl::memory::desc desc({block.channels}, dnnl::memory::data_type::f32, dnnl::memory::format_tag::a);
+  return dnnl::memory(desc, engine(), const_cast<float*>(values.data()) + block.first);
 }
 
 dnnl::memory scalar_memory(const int& value) {
@@ -52,12 +59,16 @@ struct Pointed {
   }
 };
 
-// The arguments of one primitive, kept between the calls of a node. The packed weights live as long.
-struct Call {
-  uint64_t kernel;
+// The arguments of a part, kept between the calls of a node. The packed weights live as long.
+struct PartCall {
   Pointed src, dst, scratchpad;
   dnnl_exec_arg_t args[9];  // source, weights, scales, bias, slope, two zero points, scratchpad, destination
   int count = 0;
+};
+
+struct Call {
+  uint64_t kernel;
+  std::vector<PartCall> parts;
 };
 
 class OnednnLinear : public Kernel {
@@ -66,8 +77,14 @@ class OnednnLinear : public Kernel {
       : stage_(op.stage), linear_(std::move(linear)), exact_(std::move(exact)) {
     static std::atomic<uint64_t> next_id{1};
     id_ = next_id++;
-    format_ = packed_format(stage_, layout_id(linear_.weights));
-    scratchpad_bytes_ = linear_.scratchpad.get_size();
+    std::string layout = "onednn";
+    for (const Block& block : linear_.blocks) {
+      layout += layout_id(linear_.primitives[block.primitive].weights) + ":" + std::to_string(block.first);
+    }
+    format_ = packed_format(stage_, layout);
+    for (const Primitive& each : linear_.primitives) {
+      scratchpad_bytes_ = std::max(scratchpad_bytes_, (each.scratchpad.get_size() + 63) / 64 * 64);
+    }
     if (stage_.in_zero_point) in_zero_ = scalar_memory(stage_.in_zero_point);
     if (stage_.out_zero_point) out_zero_ = scalar_memory(stage_.out_zero_point);
   }
@@ -85,12 +102,21 @@ class OnednnLinear : public Kernel {
       call = make_call(packed);
       if (kept) *kept = call;
     }
-    call->src.set(in[0].data);
-    call->dst.set(out[0].data);
-    if (scratchpad_bytes_) call->scratchpad.set(ctx->workspace(scratchpad_bytes_));
-    const dnnl_status_t status =
-        dnnl_primitive_execute(linear_.primitive.get(), stream().get(), call->count, call->args);
-    MXQ_CHECK(status == dnnl_success, "oneDNN could not run the kernel (status " << status << ")");
+    const auto parts = static_cast<int64_t>(linear_.parts.size());
+    char* scratchpad = scratchpad_bytes_ ? static_cast<char*>(ctx->workspace(parts * scratchpad_bytes_)) : nullptr;
+    parallel_for(parts, kBytesPerThread, [&](int64_t begin, int64_t end) {
+      const OneOpenMpThread alone;
+      for (int64_t i = begin; i < end; ++i) {
+        const Part& part = linear_.parts[i];
+        PartCall& of = call->parts[i];
+        of.src.set(in[0].as<char>() + part.src);
+        of.dst.set(out[0].as<char>() + part.dst * static_cast<int64_t>(size_of(out[0].dtype())));
+        if (scratchpad) of.scratchpad.set(scratchpad + i * scratchpad_bytes_);
+        const dnnl_status_t status = dnnl_primitive_execute(linear_.primitives[part.primitive].primitive.get(),
+                                                            stream().get(), of.count, of.args);
+        MXQ_CHECK(status == dnnl_success, "oneDNN could not run the kernel (status " << status << ")");
+      }
+    });
     if (!packed.terms.bias_int.empty()) {
       const auto channels = static_cast<int64_t>(packed.terms.bias_int.size());
       add_bias(packed.terms.bias_int, out[0].size() / channels, out[0].as<int32_t>());
@@ -109,39 +135,55 @@ class OnednnLinear : public Kernel {
   std::shared_ptr<Call> make_call(const OnednnPacked& packed) const {
     auto call = std::make_shared<Call>();
     call->kernel = id_;
+    call->parts.resize(linear_.parts.size());
+    for (size_t i = 0; i < linear_.parts.size(); ++i) fill_call(packed, linear_.parts[i], &call->parts[i]);
+    return call;
+  }
+
+  void fill_call(const OnednnPacked& packed, const Part& part, PartCall* call) const {
+    const Primitive& primitive = linear_.primitives[part.primitive];
+    const PackedBlock& block = packed.blocks[part.block];
     auto add = [&](int arg, const dnnl::memory& memory) { call->args[call->count++] = {arg, memory.get()}; };
-    call->src.make(linear_.src);
-    call->dst.make(linear_.dst);
+    call->src.make(primitive.src);
+    call->dst.make(primitive.dst);
     add(DNNL_ARG_SRC, call->src.memory);
-    add(DNNL_ARG_WEIGHTS, packed.weights);
+    add(DNNL_ARG_WEIGHTS, block.weights);
     add(DNNL_ARG_DST, call->dst.memory);
-    if (packed.multiplier) add(DNNL_ARG_ATTR_SCALES | DNNL_ARG_WEIGHTS, packed.multiplier);
-    if (packed.bias) add(DNNL_ARG_BIAS, packed.bias);
-    if (packed.slope) {
+    if (block.multiplier) add(DNNL_ARG_ATTR_SCALES | DNNL_ARG_WEIGHTS, block.multiplier);
+    if (block.bias) add(DNNL_ARG_BIAS, block.bias);
+    if (block.slope) {
       const int position = stage_.sum == Sum::kBeforeAct ? 1 : 0;  // among the post-operations
-      add(DNNL_ARG_ATTR_MULTIPLE_POST_OP(position) | DNNL_ARG_WEIGHTS, packed.slope);
+      add(DNNL_ARG_ATTR_MULTIPLE_POST_OP(position) | DNNL_ARG_WEIGHTS, block.slope);
     }
     if (in_zero_) add(DNNL_ARG_ATTR_ZERO_POINTS | DNNL_ARG_SRC, in_zero_);
     if (out_zero_) add(DNNL_ARG_ATTR_ZERO_POINTS | DNNL_ARG_DST, out_zero_);
     if (scratchpad_bytes_) {
-      call->scratchpad.make(linear_.scratchpad);
+      call->scratchpad.make(primitive.scratchpad);
       add(DNNL_ARG_SCRATCHPAD, call->scratchpad.memory);
     }
-    return call;
   }
 
   std::shared_ptr<Packed> pack(const LayerParams& params) const {
+    const OneOpenMpThread alone;
     auto packed = std::make_shared<OnednnPacked>();
-    describe_packed(stage_, params, linear_.weights.get_size(), packed.get());
-    dnnl::memory plain(linear_.weights_plain, engine(), params.weight->data);
-    packed->memory = allocate_shared(linear_.weights.get_size());
-    packed->weights = dnnl::memory(linear_.weights, engine(), packed->memory.get());
-    dnnl::reorder(plain, packed->weights).execute(stream(), plain, packed->weights);
-    stream().wait();
-    if (!packed->terms.multiplier.empty()) {
-      packed->multiplier = vector_memory(packed->terms.multiplier);
-      if (params.bias) packed->bias = dnnl::memory(linear_.bias, engine(), packed->terms.bias.data());
-      if (params.slope) packed->slope = vector_memory(packed->terms.slope);
+    size_t bytes = 0;
+    for (const Block& block : linear_.blocks) bytes += linear_.primitives[block.primitive].weights.get_size();
+    describe_packed(stage_, params, bytes, packed.get());
+    const int64_t row = params.weight->size() / params.weight->shape()[0];
+    for (const Block& block : linear_.blocks) {
+      const Primitive& primitive = linear_.primitives[block.primitive];
+      PackedBlock made;
+      dnnl::memory plain(primitive.weights_plain, engine(), params.weight->as<char>() + block.first * row);
+      made.memory = allocate_shared(primitive.weights.get_size());
+      made.weights = dnnl::memory(primitive.weights, engine(), made.memory.get());
+      dnnl::reorder(plain, made.weights).execute(stream(), plain, made.weights);
+      stream().wait();
+      if (!packed->terms.multiplier.empty()) {
+        made.multiplier = vector_memory(packed->terms.multiplier, block);
+        if (params.bias) made.bias = dnnl::memory(primitive.bias, engine(), packed->terms.bias.data() + block.first);
+        if (params.slope) made.slope = vector_memory(packed->terms.slope, block);
+      }
+      packed->blocks.push_back(std::move(made));
     }
     return packed;
   }
@@ -150,12 +192,15 @@ class OnednnLinear : public Kernel {
   Linear linear_;
   KernelPtr exact_;  // for weights so many and large that a sum could leave int32, or what oneDNN keeps of it
   std::string format_;
-  uint64_t id_;  // never used twice
-  size_t scratchpad_bytes_;
+  uint64_t id_;                  // never used twice
+  size_t scratchpad_bytes_ = 0;  // of a part
   dnnl::memory in_zero_, out_zero_;
 };
 
 }  // namespace
+
+OneOpenMpThread::OneOpenMpThread() : before_(omp_get_max_threads()) { omp_set_num_threads(1); }
+OneOpenMpThread::~OneOpenMpThread() { omp_set_num_threads(before_); }
 
 // Never destroyed: MXNet's threads may run an operator while the process exits.
 dnnl::engine& engine() {

@@ -20,10 +20,41 @@ bool has_dot_product(std::string* why_not);
 // `scale_mask`: the weight dimension(s) that scales run along.
 dnnl::primitive_attr stage_attr(const OutputStage& stage, DType residual, int scale_mask);
 
+// While it lives, oneDNN works in this thread alone. Primitives are made and run so: threads of ours share out its work
+// (thread_pool.h), which OpenMP would split in equal parts and wait for the slowest.
+class OneOpenMpThread {
+ public:
+  OneOpenMpThread();
+  ~OneOpenMpThread();
+  OneOpenMpThread(const OneOpenMpThread&) = delete;
+  OneOpenMpThread& operator=(const OneOpenMpThread&) = delete;
+
+ private:
+  const int before_;
+};
+
 // A primitive and the descriptors its arguments need.
-struct Linear {
+struct Primitive {
   dnnl::primitive primitive;
   dnnl::memory::desc src, weights_plain, weights, bias, dst, scratchpad;
+};
+
+// A part of a layer, which one thread computes at a time.
+struct Part {
+  size_t primitive, block;
+  int64_t src, dst;  // elements from the first
+};
+
+// Output channels of parts, packed together.
+struct Block {
+  int64_t first, channels;
+  size_t primitive;  // one that reads them
+};
+
+struct Linear {
+  std::vector<Primitive> primitives;
+  std::vector<Block> blocks;
+  std::vector<Part> parts;
 };
 
 // float32 post-processing of int32 output is not exact: refuses what needs it.

@@ -1,55 +1,53 @@
-// Splits work among OpenMP threads, where there is enough of it.
+// Splits work among threads, where there is enough of it.
 #pragma once
-
-#include <omp.h>
 
 #include <algorithm>
 #include <cstdint>
 #include <exception>
 #include <mutex>
 
+#include "thread_pool.h"
+#include "threads.h"
+
 namespace mxq {
 
 // Waking a thread costs about as much as touching this many bytes.
 constexpr int64_t kBytesPerThread = 64 << 10;
+// Taking a piece of work costs next to nothing beside touching this many.
+constexpr int64_t kBytesPerPiece = 32 << 10;
 
-// Calls body(begin, end) for parts of [0, items), each item of `bytes_per_item` memory traffic. An exception of the
-// body reaches the caller (out of an OpenMP region it would end the process).
+// Calls body(begin, end) for parts of [0, items), each item of `bytes_per_item` memory traffic; parts of fewer than
+// `piece` items only where shares of threads end. An exception of the body reaches the caller.
 template <class Body>
-void parallel_for(int64_t items, int64_t bytes_per_item, Body body) {
-  const int64_t useful = items * std::max<int64_t>(bytes_per_item, 1) / kBytesPerThread;
-  const int threads = static_cast<int>(
-      std::max<int64_t>(1, std::min<int64_t>({static_cast<int64_t>(omp_get_max_threads()), useful, items})));
-  if (threads == 1 || omp_in_parallel()) {
+void parallel_for(int64_t items, int64_t bytes_per_item, const Body& body, int64_t piece = 1) {
+  bytes_per_item = std::max<int64_t>(bytes_per_item, 1);
+  const int64_t useful = std::min(items, items * bytes_per_item / kBytesPerThread);
+  const int threads = useful > 1 ? static_cast<int>(std::min<int64_t>(threads_here(), useful)) : 1;
+  if (threads == 1) {
     body(int64_t{0}, items);
     return;
   }
-  std::exception_ptr error;
-  std::mutex mutex;
-#pragma omp parallel num_threads(threads)
-  {
-    const int64_t t = omp_get_thread_num(), n = omp_get_num_threads();
+  struct Call {
+    const Body& body;
+    mutable std::mutex mutex;
+    mutable std::exception_ptr error;
+  } call{body, {}, {}};
+  Work work;
+  work.body = &call;
+  work.items = items;
+  work.piece = std::max(piece, (kBytesPerPiece + bytes_per_item - 1) / bytes_per_item);
+  work.threads = threads;
+  work.run = [](const void* data, int64_t begin, int64_t end) {
+    const auto& of = *static_cast<const Call*>(data);
     try {
-      body(items * t / n, items * (t + 1) / n);
+      of.body(begin, end);
     } catch (...) {
-      std::lock_guard<std::mutex> lock(mutex);
-      if (!error) error = std::current_exception();
+      std::lock_guard<std::mutex> lock(of.mutex);
+      if (!of.error) of.error = std::current_exception();
     }
-  }
-  if (error) std::rethrow_exception(error);
+  };
+  run_on_threads(work);
+  if (call.error) std::rethrow_exception(call.error);
 }
-
-// While it lives, what asks for threads in this thread gets one. No parallel region does that: a host binds kernels in
-// one thread and runs them in another, and a second team makes OpenMP put waiting threads to sleep.
-class OneThread {
- public:
-  OneThread() : before_(omp_get_max_threads()) { omp_set_num_threads(1); }
-  ~OneThread() { omp_set_num_threads(before_); }
-  OneThread(const OneThread&) = delete;
-  OneThread& operator=(const OneThread&) = delete;
-
- private:
-  const int before_;
-};
 
 }  // namespace mxq

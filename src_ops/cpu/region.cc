@@ -126,7 +126,6 @@ class CpuRegion : public Kernel {
       return;
     }
     const auto run_parts = [&](int64_t begin, int64_t end) {
-      const OneThread alone;  // for libraries that ask
       thread_local Scratch arena;
       std::vector<Tensor> data = in, results = out;
       for (int64_t part = begin; part < end; ++part) {
@@ -174,8 +173,8 @@ class CpuRegion : public Kernel {
 
   // Types of the inputs for the examples that a thread runs at once; empty where all threads work on all examples.
   static std::vector<TensorType> part_for_threads(const RegionOp& op, const std::vector<TensorType>& in) {
-    const int64_t threads = omp_get_max_threads();
-    if (threads == 1 || omp_in_parallel() || in[0].shape.empty()) return {};
+    const int64_t threads = threads_here();
+    if (threads == 1 || in[0].shape.empty()) return {};
     const int64_t batch = in[0].shape[0];
     if (batch < threads) return {};
     for (int64_t examples = kExamples; examples > 0; --examples) {

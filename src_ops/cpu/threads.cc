@@ -63,7 +63,7 @@ int cores_of_groups() {
 }
 
 int at_start() {
-  if (std::getenv("OMP_NUM_THREADS")) return 0;  // OpenMP has it, and MXNet leaves it
+  if (std::getenv("OMP_NUM_THREADS")) return omp_get_max_threads();  // MXNet leaves it
   const int cores = cores_of_affinity(), limit = cores_of_groups();
   return limit ? std::min(cores, limit) : cores;
 }
@@ -73,12 +73,11 @@ std::atomic<int>& setting() {
   return count;
 }
 
+thread_local int here = 0;
+
 }  // namespace
 
-int operator_threads() {
-  const int count = setting();
-  return count ? count : omp_get_max_threads();
-}
+int operator_threads() { return setting(); }
 
 bool set_operator_threads(int count) {
   if (count < 1 || count > kMostThreads) return false;
@@ -86,13 +85,11 @@ bool set_operator_threads(int count) {
   return true;
 }
 
-OperatorThreads::OperatorThreads()
-    : before_(omp_get_max_threads()), changed_(!omp_in_parallel() && before_ != operator_threads()) {
-  if (changed_) omp_set_num_threads(operator_threads());
-}
+int threads_here() { return here ? here : operator_threads(); }
 
-OperatorThreads::~OperatorThreads() {
-  if (changed_) omp_set_num_threads(before_);
+int use_threads_here(int count) {
+  std::swap(here, count);
+  return count;
 }
 
 }  // namespace mxq

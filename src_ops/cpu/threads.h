@@ -9,17 +9,22 @@ int operator_threads();
 // From the next call of an operator on. False, and nothing changes, for a number that no machine has.
 bool set_operator_threads(int count);
 
-// While it lives, OpenMP, and what asks it, has `operator_threads()` in this thread.
-class OperatorThreads {
+// Threads that share what the calling thread does: operator_threads(), but where this was set for the thread.
+int threads_here();
+
+// Sets it, 0 for operator_threads(), and returns what was set before.
+int use_threads_here(int count);
+
+// While it lives, this thread works alone.
+class OneThread {
  public:
-  OperatorThreads();
-  ~OperatorThreads();
-  OperatorThreads(const OperatorThreads&) = delete;
-  OperatorThreads& operator=(const OperatorThreads&) = delete;
+  OneThread() : before_(use_threads_here(1)) {}
+  ~OneThread() { use_threads_here(before_); }
+  OneThread(const OneThread&) = delete;
+  OneThread& operator=(const OneThread&) = delete;
 
  private:
   const int before_;
-  const bool changed_;
 };
 
 }  // namespace mxq

@@ -228,7 +228,6 @@ MX_INT_RET _opCallCreateOpState(mxnet::ext::createOpState_t op_key, const char* 
   return guarded(entry, node, [&] {
     node = find_node(entry, {keys, vals, num});
     const Device device = device_of(dev_type);
-    const OperatorThreads threads;  // plans share their work among so many
 #ifdef MXQ_CUDA
     if (device == Device::kGpu) cuda::use_device(dev_id);  // kernels are chosen for it
 #endif
@@ -250,7 +249,6 @@ MX_INT_RET _opCallFStatefulCompute(int is_forward, void* state_op, const int64_t
   return guarded(*node->entry, node, [&] {
     MXQ_CHECK(is_forward, "int8 operators have no gradient; run the network outside autograd.record()");
     const Device device = state->bound->device;
-    const OperatorThreads threads;
     check_dense("input", device, num_in, indev_type, instypes);
     check_dense("output", device, num_out, outdev_type, outstypes);
 #ifdef MXQ_CUDA
@@ -259,8 +257,9 @@ MX_INT_RET _opCallFStatefulCompute(int is_forward, void* state_op, const int64_t
       cuda::raise_fault();
     }
 #endif
-    BoundPtr other;  // where the executor was made for other shapes than it now runs with
-    if (!same_types(state->bound->in, inshapes, indims, intypes, num_in)) {
+    BoundPtr other;  // where the executor was made for other shapes, or numbers of threads, than it now runs with
+    if (state->bound->threads != operator_threads() ||
+        !same_types(state->bound->in, inshapes, indims, intypes, num_in)) {
       other = find_bound(node, device, inshapes, indims, intypes, num_in);
     }
     const BoundNode& bound = other ? *other : *state->bound;

@@ -7,6 +7,7 @@
 #include "../core/cache.h"
 #include "../core/check.h"
 #include "../core/sizes.h"
+#include "../cpu/threads.h"
 #include "../ops/given_types.h"
 
 namespace mxq {
@@ -93,6 +94,7 @@ std::shared_ptr<const BoundNode> bind(const NodePtr& node, Device device, std::v
   auto bound = std::make_shared<BoundNode>();
   bound->node = node;
   bound->device = device;
+  bound->threads = operator_threads();
   bound->in = std::move(in);
   for (size_t i = 0; i < out_types.size(); ++i) bound->out.push_back({out_types[i], out_shapes[i]});
   bound->kernel = make_kernel(*node->entry, op, bound->in, bound->out, node->backend, &bound->implementation, device);
@@ -127,6 +129,7 @@ BoundPtr find_bound(const NodePtr& node, Device device, const Dim* const* dims, 
   key.clear();
   append(&key, node->id);
   append(&key, device);
+  append(&key, operator_threads());
   for (int i = 0; i < count; ++i) {
     append(&key, types[i]);
     append(&key, ndims[i]);

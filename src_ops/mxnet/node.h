@@ -48,6 +48,7 @@ struct BoundNode {
 
   NodePtr node;
   Device device = Device::kCpu;
+  int threads = 1;  // for which the kernel was made
   std::vector<TensorType> in, out;
   KernelPtr kernel;
   const char* implementation = "";
