@@ -144,7 +144,8 @@ class BuildNative(build_ext):
         if platform.system() != "Linux" or platform.machine() != "x86_64":
             raise SetupError(f"mxq builds on Linux x86_64; this is {platform.system()} {platform.machine()}")
         target = os.path.abspath(self.get_ext_fullpath(ext.name))
-        objects = os.path.join(ROOT, "build", "sanitized" if SANITIZE else "native")
+        # Relative, as sources are: objects that are copied beside the same sources elsewhere are not made again.
+        objects = os.path.join("build", "sanitized" if SANITIZE else "native")
         if SANITIZE:
             target = os.path.join(os.path.dirname(target), "libmxq_sanitized.so")
         os.makedirs(objects, exist_ok=True)

@@ -11,6 +11,7 @@ import queue
 import random
 import re
 import resource
+import shlex
 import shutil
 import signal
 import subprocess
@@ -22,7 +23,7 @@ from typing import Dict, Iterator, List, NamedTuple, Optional, Tuple
 REPO = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, REPO)
 from tests.host.__main__ import NOT_OPERATORS  # noqa: E402
-from tests.run import NOSE  # noqa: E402
+from tests.run import PRELOADED, Forks  # noqa: E402
 
 #: Share that must be noticed, in percent.
 MARKS = {"python": 95.0, "cpp": 85.0}
@@ -52,9 +53,11 @@ TESTS: Dict[str, List[str]] = {
 #: Changes that change no result, as "file: line of code -> changed line", with the reason behind.
 EQUAL = os.path.join(REPO, "ci", "mutants_that_change_nothing.json")
 SECONDS = 600
+_LIBRARY, _ARCHIVE = os.path.join("mxq", "lib", "libmxq_cpu.so"), os.path.join("build", "native", "operators.a")
 _ON_HOST = ("tests/ops/", "tests/host/test_hostile", "tests/host/test_reused")
 _NOT_ON_HOST = tuple(f"{name}.py" for name in NOT_OPERATORS)
 MEMORY = 12 << 30  # bytes a test has, at most
+_FAILED = re.compile(r"^(?:FAIL|ERROR):? (tests(?:\.\w+)*?\.test_\w+)[.:]((?:Test\w+\.)?test\w+)", re.M)
 
 
 class Mutant(NamedTuple):
@@ -115,7 +118,17 @@ def python_mutants(path: str, source: str) -> Iterator[Mutant]:
         if place >= 0:
             yield Mutant(path, place, old, new)
 
-    for node in _computed(ast.parse(source)):
+    tree = ast.parse(source)
+    open_axes = {  # NumPy takes any negative number for the open axis
+        id(argument.operand)
+        for call in ast.walk(tree)
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr == "reshape"
+        for argument in ast.walk(call)
+        if isinstance(argument, ast.UnaryOp) and isinstance(argument.op, ast.USub)
+    }
+    for node in _computed(tree):
+        if id(node) in open_axes:
+            continue
         if isinstance(node, ast.Compare):
             for left, op, right in zip([node.left, *node.comparators], node.ops, node.comparators):
                 if type(op) in _COMPARE:
@@ -225,74 +238,128 @@ class Copy:
 
     def __init__(self, folder: str):
         self.path = os.path.join(folder, "repo")
+        self._forks: Optional[Forks] = None
+        self._kept: Dict[str, bytes] = {}
         ignored = shutil.ignore_patterns(".git", ".venv*", "__pycache__", ".hypothesis", "shared", "sanitized", "dist")
         shutil.copytree(REPO, self.path, ignore=ignored, symlinks=True)
         self._environment = dict(
             os.environ, PYTHONPATH=self.path, OMP_WAIT_POLICY="passive", MXQ_CUDA="0", MPLBACKEND="agg"
         )
-        native = os.path.join(self.path, "build", "native")
-        for name in os.listdir(native) if os.path.isdir(native) else ():
-            if name.endswith((".d", ".command")):  # they have paths of the repository
-                self._replace(os.path.join(native, name))
-
-    def _replace(self, path: str) -> None:
-        times = os.stat(path)
-        with open(path, encoding="utf-8") as file:
-            text = file.read()
-        with open(path, "w", encoding="utf-8") as file:
-            for part in ("src_ops", "build"):
-                text = text.replace(f"{REPO}/{part}/", f"{self.path}/{part}/")
-            file.write(text)
-        os.utime(path, (times.st_atime, times.st_mtime))
 
     def write(self, path: str, text: str) -> None:
         with open(os.path.join(self.path, path), "w", encoding="utf-8") as file:
             file.write(text)
 
-    def builds(self) -> bool:
-        return self._run([sys.executable, "setup.py", "--quiet", "build_ext", "--inplace"]) == 0
+    def builds(self, path: str) -> bool:
+        """Compiles one source and links, by the commands that setup.py wrote down; less optimized, which is quicker."""
+        built = os.path.join("build", "native", path.replace("/", "_") + ".o")
+        self._keep(built)
+        self._keep(_LIBRARY)
+        self._keep(_ARCHIVE)
+        compiling = self._command(built)
+        if not any(self._run([level if word == "-O3" else word for word in compiling])[0] for level in ("-O1", "-O3")):
+            return False
+        if re.match(r"src_ops/(ops|ref|cpu)/", path) and not self._run(["ar", "r", _ARCHIVE, built])[0]:
+            return False
+        linking = self._command(os.path.join("build", "native", os.path.basename(_LIBRARY)))
+        linking[linking.index("-o") + 1] = _LIBRARY + ".new"
+        return self._run(linking)[0] and not os.replace(*(os.path.join(self.path, _LIBRARY + e) for e in (".new", "")))
 
-    def notices(self, path: str) -> Optional[str]:
-        """Which of the tests of a source fail, crash or hang; None if all pass."""
+    def _command(self, built: str) -> List[str]:
+        with open(os.path.join(self.path, built + ".command"), encoding="utf-8") as file:
+            return shlex.split(file.read())
+
+    def _keep(self, path: str) -> None:
+        if path not in self._kept:
+            with open(os.path.join(self.path, path), "rb") as file:
+                self._kept[path] = file.read()
+
+    def restore(self) -> None:
+        """What was built before the last change."""
+        for path, content in self._kept.items():
+            with open(os.path.join(self.path, path + ".new"), "wb") as file:
+                file.write(content)
+            os.replace(os.path.join(self.path, path + ".new"), os.path.join(self.path, path))
+        self._kept = {}
+
+    def notices(self, path: str) -> Optional[Tuple[str, str]]:
+        """How and by which test (file:function) a source's change is noticed; None if all pass."""
         near, others = likely_first(path)
         for files, thinned, verdict in ((near, 1, "noticed"), (others, 8, "noticed late")):
-            if path.startswith("src_ops/"):  # without MXNet where that is possible: it starts ten times as fast
-                on_host = [f for f in files if f.startswith(_ON_HOST) and not f.endswith(_NOT_ON_HOST)]
-                command = [sys.executable, "-m", "tests.host", "--examples", str(thinned), *on_host]
-                if on_host and self._run(command) != 0:
-                    return verdict
-                files = [f for f in files if f not in on_host]
-            if files and self._run([sys.executable, "-c", NOSE, "--exe", "-x", *files]) != 0:
-                return verdict
+            failed = self.first_that_fails(files, path.startswith("src_ops/"), thinned)
+            if failed:
+                return verdict, failed
         return None
 
-    def _run(self, command: List[str]) -> int:
-        quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        limit = functools.partial(resource.setrlimit, resource.RLIMIT_AS, (MEMORY, MEMORY))
-        options = {"cwd": self.path, "env": self._environment, "start_new_session": True, "preexec_fn": limit}
-        process = subprocess.Popen(command, **options, **quiet)
-        try:
-            return process.wait(timeout=SECONDS)
-        except subprocess.TimeoutExpired:
-            return -1
-        finally:
+    def first_that_fails(self, files: List[str], on_host: bool, thinned: int = 1) -> Optional[str]:
+        """On the host without MXNet where that is asked for and possible; a test that crashes or hangs has no name."""
+        hosted = [
+            f for f in files if on_host and f.startswith(_ON_HOST) and not f.partition(":")[0].endswith(_NOT_ON_HOST)
+        ]
+        if hosted:
+            command = [sys.executable, "-m", "tests.host", "--first", "--examples", str(thinned), *hosted]
+            passes, output = self._run(command)
+            if not passes:
+                return _name(output, hosted)
+        others = [f for f in files if f not in hosted]
+        if others:
+            passes, output = self._nose(others)
+            if not passes:
+                return _name(output, others)
+        return None
+
+    def _nose(self, files: List[str]) -> Tuple[bool, str]:
+        if self._forks is None:  # MXNet, too: OpenMP's one thread is enough
+            self._forks = Forks(self.path, self._environment, ["mxnet", *PRELOADED])
+        output = os.path.join(self.path, "output")
+        status = self._forks.run(["--exe", "-x", *files], output, SECONDS, MEMORY)
+        with open(output, encoding="utf-8", errors="replace") as file:
+            return status == 0, file.read()
+
+    def _run(self, command: List[str]) -> Tuple[bool, str]:
+        output = os.path.join(self.path, "output")
+        with open(output, "w") as file:
+            limit = functools.partial(resource.setrlimit, resource.RLIMIT_AS, (MEMORY, MEMORY))
+            options = {"cwd": self.path, "env": self._environment, "start_new_session": True, "preexec_fn": limit}
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=file, stderr=file, **options)
             try:
-                os.killpg(process.pid, signal.SIGKILL)  # what it has started, too
-            except ProcessLookupError:
-                pass
-            process.wait()
+                status = process.wait(timeout=SECONDS)
+            except subprocess.TimeoutExpired:
+                status = -1
+            finally:
+                try:
+                    os.killpg(process.pid, signal.SIGKILL)  # what it has started, too
+                except ProcessLookupError:
+                    pass
+                process.wait()
+        with open(output, encoding="utf-8", errors="replace") as file:
+            return status == 0, file.read()
 
 
-def verdict_on(language: str, mutant: Mutant, source: str, copy: Copy) -> Optional[str]:
-    """What becomes of one change; None where no test notices it."""
+def _name(output: str, files: List[str]) -> str:
+    """The test that failed, as file:function; the files if it took the process with it."""
+    found = _FAILED.search(output)
+    return f"{found[1].replace('.', '/')}.py:{found[2]}" if found else " ".join(files)
+
+
+def verdict_on(language: str, mutant: Mutant, source: str, copy: Copy, passing: Dict[str, bool]) -> Optional[str]:
+    """What becomes of one change; None where no test notices it. A test that fails without it, too, notices nothing."""
     begin = time.time()
     copy.write(mutant.path, mutant.text(source))
-    compiles = language != "cpp" or copy.builds()
-    verdict = copy.notices(mutant.path) if compiles else "does not compile"
+    compiles = language != "cpp" or copy.builds(mutant.path)
+    noticed = copy.notices(mutant.path) if compiles else ("does not compile", "")
     copy.write(mutant.path, source)
+    copy.restore()
+    if noticed and noticed[1]:
+        test = noticed[1]
+        if test not in passing:
+            passing[test] = copy.first_that_fails(test.split(), mutant.path.startswith("src_ops/")) is None
+        if not passing[test]:
+            raise SystemExit(f"mutate: without a change does not pass: {test}")
     line = source.count("\n", 0, mutant.begin) + 1
-    print(f"{verdict or 'NOT NOTICED':16} {time.time() - begin:5.0f} s  {line:4} {mutant.key(source)}", flush=True)
-    return verdict
+    verdict, test = noticed or ("NOT NOTICED", "")
+    print(f"{verdict:16} {time.time() - begin:5.0f} s  {line:4} {mutant.key(source)}   [{test}]", flush=True)
+    return noticed and verdict
 
 
 def run(language: str, options: argparse.Namespace) -> bool:
@@ -319,13 +386,10 @@ def run(language: str, options: argparse.Namespace) -> bool:
                 free.put(copy)
 
         with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
-            sets = {str(tests_of(mutant.path)): mutant.path for mutant, _ in chosen}
-            as_it_is = pool.map(lambda path: with_copy(lambda copy: copy.notices(path)), sets.values())
-            broken = [tests for tests, verdict in zip(sets, as_it_is) if verdict is not None]
-            if broken:
-                raise SystemExit(f"mutate: without a change do not pass: {', '.join(broken)}")
-            print(f"{language}: {len(chosen)} of {len(every)} changes; without one all tests pass", flush=True)
-            verdicts = list(pool.map(lambda one: with_copy(lambda copy: verdict_on(language, *one, copy)), chosen))
+            passing: Dict[str, bool] = {}
+            print(f"{language}: {len(chosen)} of {len(every)} changes", flush=True)
+            try_one = lambda one: with_copy(lambda copy: verdict_on(language, *one, copy, passing))  # noqa: E731
+            verdicts = list(pool.map(try_one, chosen))
     tried = [verdict for verdict in verdicts if verdict != "does not compile"]
     noticed = sum(verdict is not None for verdict in tried)
     share = 100 * noticed / max(len(tried), 1)

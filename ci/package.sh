@@ -10,8 +10,11 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 rm -rf dist
 .venv/bin/python setup.py --quiet sdist
+tar -xzf dist/mxq-*.tar.gz -C "$work" # with the times of its files
+# What was compiled from the same sources and headers is taken; one that is not in the sdist is still missing.
+mkdir "$work"/mxq-*/build && cp -a build/native "$(echo "$work"/mxq-*)/build/"
 .venv/bin/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation \
-    --wheel-dir dist dist/mxq-*.tar.gz
+    --wheel-dir dist "$work"/mxq-*/
 
 .venv/bin/python -m venv "$work/venv"
 grep -E '^(mxnet|numpy|onednn-cpu-gomp|graphviz|requests|certifi|charset-normalizer|idna|urllib3)==' \

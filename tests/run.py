@@ -5,28 +5,103 @@
     python tests/run.py tests/test_data.py:test_uint8_pixels  one function
 
 A process of its own for each file keeps a crash in native code from hiding the results of the others, and several run
-at a time. A file that crashes, hangs or cannot be imported counts as a failed test. The exit status is 0 only if tests
-ran and none failed.
+at a time; what nearly all files import, but for MXNet, is imported once before they fork. A file that crashes, hangs or
+cannot be imported counts as a failed test. The exit status is 0 only if tests ran and none failed.
 """
 
 import argparse
 import concurrent.futures
+import json
 import os
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import xml.etree.ElementTree as ElementTree
-from typing import Dict, List, NamedTuple
+from typing import Dict, List, NamedTuple, Optional, Sequence
 
 REPO = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 SLOWEST = 8
+#: They take longest, whatever their size: those that build, and those that start many processes.
+LONG = ("tests/host/test_emulated.py", "tests/test_benchmark.py", "tests/test_native.py", "tests/fuzz/test_fuzz.py")
 #: nose, but a TypeError about a missing argument fails a test: pynose takes it for a fixture of pytest and skips.
 NOSE = """
 import runpy, nose.case
 nose.case.TestBase.runTest = lambda self: self.test(*self.arg)
 runpy.run_module("nose", run_name="__main__")
 """
+
+
+#: Imported before processes fork, where it is there: half of the time in which a file of small tests starts.
+#: Not MXNet: it allows OpenMP one thread in a fork.
+PRELOADED = ("numpy", "scipy.stats", "hypothesis", "parameterized", "nose.core", "requests", "onnx")
+_FORKS = """
+import importlib, json, os, resource, signal, sys, time
+modules, nose = json.loads(sys.stdin.readline())
+for module in modules:
+    try:
+        importlib.import_module(module)
+    except ImportError:
+        pass
+def run(arguments, output, memory):
+    os.setpgid(0, 0)
+    if memory:
+        resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 1)
+    os.dup2(1, 2)
+    sys.argv[:] = ["nose", *arguments]
+    exec(nose, {"__name__": "__main__"})
+def status_of(child, seconds):
+    end = time.time() + seconds
+    while time.time() < end:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            return status
+        time.sleep(0.02)
+for line in sys.stdin:
+    arguments, output, seconds, memory = json.loads(line)
+    child = os.fork()
+    if not child:
+        run(arguments, output, memory)
+        os._exit(0)
+    try:
+        status = status_of(child, seconds)
+    finally:
+        try:
+            os.killpg(child, signal.SIGKILL)  # what it has started, too
+        except ProcessLookupError:
+            pass
+    if status is None:
+        os.waitpid(child, 0)
+    print(json.dumps(status), flush=True)
+"""
+
+
+class Forks:
+    """Runs nose in forks of one process that has imported `modules`, one at a time."""
+
+    def __init__(self, folder: str, environment: Dict[str, str], modules: Sequence[str] = PRELOADED):
+        command = [sys.executable, "-X", "faulthandler", "-c", _FORKS]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        self._process = subprocess.Popen(command, cwd=folder, env=environment, **pipes)
+        self._write([list(modules), NOSE])
+
+    def _write(self, line: list) -> None:
+        self._process.stdin.write(json.dumps(line) + "\n")
+        self._process.stdin.flush()
+
+    def run(self, arguments: List[str], output: str, seconds: float, memory: int = 0) -> Optional[int]:
+        """The exit status, of nose with these arguments, None after so many seconds; memory in bytes, 0 for any."""
+        self._write([arguments, output, seconds, memory])
+        return json.loads(self._process.stdout.readline())
+
+    def close(self) -> None:
+        self._process.communicate()
+
+
+_own = threading.local()  # a process that forks for each thread that runs files
 
 
 class Outcome(NamedTuple):
@@ -56,7 +131,9 @@ def targets_of(paths: List[str]) -> List[str]:
             sys.exit(f"run: no such test file or folder: {name}")
     targets = [os.path.relpath(target, REPO) for target in dict.fromkeys(targets)]
     # Long files last would leave one process running alone at the end.
-    return sorted(targets, key=lambda t: -os.path.getsize(os.path.join(REPO, t.partition(":")[0])))
+    order = {name: i for i, name in enumerate(LONG)}
+    size = {target: os.path.getsize(os.path.join(REPO, target.partition(":")[0])) for target in targets}
+    return sorted(targets, key=lambda t: (order.get(t, len(order)), -size[t]))
 
 
 def run_file(target: str, timeout: float) -> Outcome:
@@ -66,32 +143,21 @@ def run_file(target: str, timeout: float) -> Outcome:
     # Two processes share the cores: threads that wait for work must not spin.
     environment.setdefault("OMP_WAIT_POLICY", "passive")
     environment.setdefault("MPLBACKEND", "agg")
-    handle, report = tempfile.mkstemp(suffix=".xml")
-    os.close(handle)
-    command = [sys.executable, "-X", "faulthandler", "-c", NOSE, "--exe", "--with-xunit"]
-    command += [f"--xunit-file={report}", target]
-    try:
-        done = subprocess.run(
-            command,
-            cwd=REPO,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=timeout,
-        )
-        output, status = done.stdout, done.returncode
-    except subprocess.TimeoutExpired as expired:
-        output = (expired.stdout or b"") + f"\nrun: stopped after {timeout:.0f} s\n".encode()
-        status = -1
+    if not hasattr(_own, "forks"):
+        _own.forks = Forks(REPO, environment)
+    with tempfile.TemporaryDirectory() as folder:
+        report, written = os.path.join(folder, "report.xml"), os.path.join(folder, "output")
+        arguments = ["--exe", "--with-xunit", f"--xunit-file={report}", target]
+        status = _own.forks.run(arguments, written, timeout)
+        with open(written, encoding="utf-8", errors="replace") as file:
+            text = file.read() + (f"\nrun: stopped after {timeout:.0f} s\n" if status is None else "")
+        try:
+            suite = ElementTree.parse(report).getroot()
+        except (ElementTree.ParseError, FileNotFoundError):  # the process died before it could report
+            suite = None
     seconds = time.time() - start
-    text = output.decode(errors="replace")
-    try:
-        suite = ElementTree.parse(report).getroot()
-    except ElementTree.ParseError:  # the process died before it could report
+    if suite is None:
         return Outcome(target, 0, 1, 0, seconds, f"{text}\nrun: {target} ended with status {status}\n", {})
-    finally:
-        os.unlink(report)
     failed = int(suite.get("errors")) + int(suite.get("failures"))
     skipped = int(suite.get("skip"))
     passed = int(suite.get("tests")) - failed - skipped

@@ -243,6 +243,10 @@ def test_wrong_shape(shape):
     raises(lambda: joined(X, data_shapes={"data": shape}), "(7, 3, 4)", "the network expects (batch, 3")
 
 
+def test_data_in_one_piece_is_cut_into_batches_of_32():
+    assert [batch.n_valid for batch in batches(np.zeros((70, 3), np.float32), ["data"])] == [32, 32, 6]
+
+
 @parameterized.expand([(n, v) for n in ("num_examples", "batch_size") for v in (0, -3, 2.5, True)])
 def test_wrong_option(name, value):
     raises(lambda: batches(X, ["data"], **{name: value}), f"{name}={value}", error=ConfigError)

@@ -20,6 +20,7 @@ from . import devices, standin
 #: fewer instructions, which runs in a process of its own, and of threads, which a GPU does not have.
 NOT_OPERATORS = (
     "test_op_table", "test_processors", "test_depthwise", "test_conv_tiles", "test_conv_winograd", "test_nan",
+    "test_tuning",
 )  # fmt: skip
 ABOUT_PROCESSORS = ("test_without_avx512", "test_threads_share_a_batch", "test_batches_that_threads_share")
 
@@ -41,19 +42,22 @@ def fewer_examples(divisor: int) -> None:
 
 
 def modules_of(paths: List[str]) -> List[str]:
+    """Modules of files and folders; `module:function` of a file:function."""
     files = []
     for path in paths:
         files += sorted(glob.glob(os.path.join(path, "test_*.py"))) if os.path.isdir(path) else [path]
-    names = [os.path.relpath(os.path.abspath(f), standin.REPO)[: -len(".py")] for f in files]
-    return [name.replace(os.sep, ".") for name in names if os.path.basename(name) not in NOT_OPERATORS]
+    parts = [os.path.relpath(os.path.abspath(f), standin.REPO).partition(".py") for f in files]
+    return [name.replace(os.sep, ".") + only for name, _, only in parts if os.path.basename(name) not in NOT_OPERATORS]
 
 
-def run(name: str, verbose: bool) -> List[int]:
+def run(name: str, verbose: bool, first: bool = False) -> List[int]:
+    """Counts of what passed, failed and was skipped; with `first` nothing runs after a test that failed."""
     passed = failed = skipped = 0
     start = time.time()
     try:
-        module = importlib.import_module(name)
-        tests = [(n, f) for n, f in vars(module).items() if n.startswith("test") and callable(f)]
+        module, _, only = name.partition(":")
+        functions = vars(importlib.import_module(module)).items()
+        tests = [(n, f) for n, f in functions if n.startswith(only or "test") and callable(f)]
     except unittest.SkipTest as reason:
         print(f"SKIP {name}: {reason}")
         return [0, 0, 1]
@@ -69,6 +73,8 @@ def run(name: str, verbose: bool) -> List[int]:
         except BaseException:
             failed += 1
             print(f"FAIL {name}:{test}\n{traceback.format_exc()}")
+            if first:
+                break
         if verbose:
             print(f"{name}:{test}", flush=True)
     print(f"{name}: {passed} passed, {failed} failed, {skipped} skipped, {time.time() - start:.1f} s", flush=True)
@@ -81,6 +87,7 @@ def main() -> int:
     parser.add_argument("--library", help="default: the one that mxq would load in this context")
     parser.add_argument("--context", choices=["cpu", "gpu", "emulated"], default="cpu")
     parser.add_argument("--examples", type=int, default=1, metavar="N", help="draw one in N generated cases")
+    parser.add_argument("--first", action="store_true", help="end with the first test that fails")
     parser.add_argument("--verbose", action="store_true", help="name every test")
     options = parser.parse_args()
     make = {"cpu": devices.Cpu, "gpu": devices.Cuda, "emulated": lambda: devices.Cpu("gpu")}[options.context]
@@ -92,7 +99,12 @@ def main() -> int:
     if not modules:
         print("no tests of operators there\n0 passed, 0 failed, 0 skipped")
         return 0
-    passed, failed, skipped = (sum(counts) for counts in zip(*[run(name, options.verbose) for name in modules]))
+    counted = []
+    for name in modules:
+        counted.append(run(name, options.verbose, options.first))
+        if options.first and counted[-1][1]:
+            break
+    passed, failed, skipped = (sum(counts) for counts in zip(*counted))
     print(f"{passed} passed, {failed} failed, {skipped} skipped")
     return int(failed > 0 or passed == 0)
 
