@@ -228,26 +228,29 @@ def test_an_engine_that_dies_or_cannot_load_does_not_end_the_run():
         rounds, seconds = 2, 0.01
 
     class Fragile(speed.Players):
-        def turn(self, engine: str, seconds: float) -> float:
+        def turn(self, engine: str, seconds: float):
             if engine == "mxq":
                 self._processes[engine][0]._process.kill()
             return super().turn(engine, seconds)
 
     broken = {**small(), "name": "broken", "folder": path("nowhere")}
-    with Fragile(1, 1, PREPARED) as players:
+    with Fragile(1, 1, PREPARED, neighbours=1) as players:
+        (neighbour,) = players._neighbours
         found = speed.play(["float", "mxq"], small(), 2, players, Options)
-        assert len(found["ms"]["float"]) == 2 and list(found["ms"]) == ["float"]
+        assert len(found["ms"]["float"]) == 2 and list(found["ms"]) == ["float"] == list(found["p99"])
+        assert all(p99 > 0 for p99 in found["p99"]["float"]) and neighbour.poll() is None
         assert "the process ended" in found["failed"]["mxq"]
         os.makedirs(path("nowhere"), exist_ok=True)
         broken["float"] = path("nowhere", "float")
         found = speed.play(["mxq"], broken, 2, players, Options)
         assert found["ms"] == {} and "mxq" in found["failed"]
         assert speed_page.scenario_table(found, {}) == "nothing could be run"
+    assert neighbour.poll() is not None
 
 
 def test_scenarios_of_the_command_line():
     class Options:
-        batches, threads, processes, all = [1, 8], [2, 1], 2, False
+        batches, threads, processes, neighbours, all = [1, 8], [2, 1], 2, [1], False
 
     found = [str(scenario) for scenario in speed.scenarios(Options)]
     assert found == [
@@ -255,9 +258,11 @@ def test_scenarios_of_the_command_line():
         "batch 8, 2 threads",
         "batch 1, 1 thread",
         "batch 1, 2 processes of 1 thread",
+        "batch 1, 2 threads, 1 busy neighbour",
     ]
+    assert speed.scenarios(Options)[-1].tables == [found[-1], f"{found[-1]}, 99th percentile"]
     Options.all = True
-    assert len(speed.scenarios(Options)) == 6
+    assert len(speed.scenarios(Options)) == 7
 
 
 def test_page_of_results():

@@ -12,9 +12,10 @@ import functools
 import itertools
 import logging
 import os
+import subprocess
 import sys
 import time
-from typing import Dict, List, NamedTuple
+from typing import Dict, List, NamedTuple, Tuple
 
 os.environ.setdefault("MXNET_SUBGRAPH_VERBOSE", "0")
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -40,23 +41,39 @@ STARTED = "mxq float contrib ort openvino".split()
 SINGLE = ("float",)
 
 
+#: What keeps a processor busy.
+NEIGHBOUR = "while True: pass"
+P99 = "99th percentile"
+
+
 class Scenario(NamedTuple):
     """How a network is run."""
 
     batch: int
     threads: int
     processes: int = 1
+    neighbours: int = 0
 
     def __str__(self) -> str:
         how = f"{self.processes} processes of " if self.processes > 1 else ""
-        return f"batch {self.batch}, {how}{self.threads} thread{'s'[: self.threads > 1]}"
+        beside = f", {self.neighbours} busy neighbour{'s'[: self.neighbours > 1]}" if self.neighbours else ""
+        return f"batch {self.batch}, {how}{self.threads} thread{'s'[: self.threads > 1]}{beside}"
+
+    @property
+    def tables(self) -> List[str]:
+        """Names of what is shown of it."""
+        return [str(self), f"{self}, {P99}"] if self.neighbours else [str(self)]
 
 
 class Players:
     """The processes of one number of threads and processes, started when first needed and kept for the next network."""
 
-    def __init__(self, threads: int, processes: int, prepared: Prepared, *, priority: bool = False):
-        self.threads, self.prepared, self.priority = threads, prepared, priority
+    def __init__(
+        self, threads: int, processes: int, prepared: Prepared, *, priority: bool = False, neighbours: int = 0
+    ):
+        self.threads, self.prepared = threads, prepared
+        self.priority = priority and not neighbours  # which share the processors with the engines
+        self._neighbours = [subprocess.Popen([sys.executable, "-c", NEIGHBOUR]) for _ in range(neighbours)]
         available = sorted(os.sched_getaffinity(0))
         self._processors = [available[i % len(available)] for i in range(processes)] if processes > 1 else [None]
         self._processes: Dict[str, List[Process]] = {}
@@ -76,13 +93,15 @@ class Players:
             self.stop(engine)
             raise
 
-    def turn(self, engine: str, seconds: float) -> float:
-        """Seconds for one batch, all processes together."""
+    def turn(self, engine: str, seconds: float) -> Tuple[float, float]:
+        """Seconds for one batch, all processes together; beside neighbours their mean and 99th percentile."""
         processes = self._processes[engine]
         for process in processes:
             process.send("turn", seconds=seconds)
         answers = [process.receive() for process in processes]
-        return answers[0]["median"] if len(answers) == 1 else 1 / sum(1 / answer["mean"] for answer in answers)
+        together = 1 / sum(1 / answer["mean"] for answer in answers)
+        alone = len(answers) == 1 and not self._neighbours
+        return answers[0]["median"] if alone else together, max(answer["p99"] for answer in answers)
 
     def stop(self, engine: str) -> None:
         for process in self._processes.pop(engine, []):
@@ -94,29 +113,34 @@ class Players:
     def __exit__(self, *exc) -> None:
         for engine in list(self._processes):
             self.stop(engine)
+        for process in self._neighbours:
+            process.kill()
+            process.wait()
 
 
 def play(engines: List[str], network: dict, batch: int, players: Players, options) -> dict:
     """One network in one scenario: engine -> milliseconds for a batch, by round; or why not."""
     times: Dict[str, List[float]] = {}
+    p99: Dict[str, List[float]] = {}
     failed: Dict[str, str] = {}
     for engine in engines:
         try:
             players.load(engine, network, batch)
-            times[engine] = []
+            times[engine], p99[engine] = [], []
         except EngineError as error:
             failed[engine] = str(error)
             _log.warning("%s", error)
     for number in range(options.rounds):
         for engine in list(times)[:: 1 if number % 2 == 0 else -1]:
             try:
-                times[engine].append(1e3 * players.turn(engine, options.seconds))
+                for found, seconds in zip((times, p99), players.turn(engine, options.seconds)):
+                    found[engine].append(1e3 * seconds)
             except EngineError as error:
-                del times[engine]
+                del times[engine], p99[engine]
                 players.stop(engine)
                 failed[engine] = str(error)
                 _log.warning("%s", error)
-    return {"ms": times, "failed": failed}
+    return {"ms": times, "p99": p99, "failed": failed}
 
 
 def start(engine: str, network: dict, prepared: Prepared, options) -> dict:
@@ -142,7 +166,7 @@ def scenarios(options) -> List[Scenario]:
     found += [Scenario(b, t) for t in options.threads if t != most for b in (batches if options.all else batches[:1])]
     if options.processes > 1:
         found += [Scenario(batch, 1, options.processes) for batch in (batches if options.all else batches[:1])]
-    return found
+    return found + [Scenario(batches[0], most, neighbours=number) for number in options.neighbours]
 
 
 def run(options) -> Results:
@@ -157,24 +181,27 @@ def run(options) -> Results:
         "labels": {engine: ENGINES[engine].label for engine in engines},
         "versions": {key: value for engine in engines for key, value in prepared.versions(engine).items()},
         "networks": [],
-        "scenarios": [str(scenario) for scenario in scenarios(options)],
+        "scenarios": [table for scenario in scenarios(options) for table in scenario.tables],
     }
     results = Results(options.json, about, fresh=options.fresh)
     began = time.time()
     descriptions = command_line.networks_of(options)
     about["networks"] = [{"name": n["name"], "label": n["label"]} for n in descriptions]
     conditions = {key: about[key] for key in ("machine", "rounds", "seconds", "versions", "engines")}
-    for (threads, processes), group in itertools.groupby(scenarios(options), lambda s: (s.threads, s.processes)):
+    for (threads, processes, neighbours), group in itertools.groupby(scenarios(options), lambda s: s[1:]):
         group = list(group)
-        with Players(threads, processes, prepared, priority=options.priority) as players:
+        with Players(threads, processes, prepared, priority=options.priority, neighbours=neighbours) as players:
             for network, scenario in itertools.product(descriptions, group):
                 if scenario.batch not in networks.batches_of(network, options.batches):
                     continue
                 playing = [e for e in engines if options.all or scenario.batch == 1 or e not in SINGLE]
                 measuring = functools.partial(play, playing, network, scenario.batch, players, options)
                 found = results.measured(f"{network['name']}/{scenario}", conditions, measuring)
-                print(f"\n{network['label']}, {scenario} ({time.time() - began:.0f} s)", flush=True)
-                print(speed_page.scenario_table(found, about["labels"]), flush=True)
+                for table, key in zip(scenario.tables, ("ms", "p99")):
+                    shown = {**found, "ms": found[key]}
+                    results.measured(f"{network['name']}/{table}", conditions, lambda shown=shown: shown)
+                    print(f"\n{network['label']}, {table} ({time.time() - began:.0f} s)", flush=True)
+                    print(speed_page.scenario_table(shown, about["labels"]), flush=True)
     for network in descriptions if options.starts else []:
         measure_starts(network, [e for e in STARTED if e in engines], results, prepared, options)
         print(f"\n{network['label']} ({time.time() - began:.0f} s)", flush=True)
@@ -216,6 +243,7 @@ def main(arguments: List[str] = None) -> None:
     parser.add_argument("--batches", nargs="+", type=int, default=[1, 8, 32])
     parser.add_argument("--threads", nargs="+", type=int, default=[2, 1])
     parser.add_argument("--processes", type=int, default=2, help="processes of one thread each; 1: leave that out")
+    parser.add_argument("--neighbours", nargs="*", type=int, default=[1], help="processes that keep processors busy")
     parser.add_argument("--all", action="store_true", help="every batch with every number of threads and processes")
     parser.add_argument("--quick", action="store_true", help="batch 1, all threads, three rounds, no more: minutes")
     parser.add_argument("--rounds", type=int, default=5, help="turns of each engine (default %(default)s)")
@@ -229,6 +257,7 @@ def main(arguments: List[str] = None) -> None:
     if options.quick:
         options.batches, options.threads = options.batches[:1], [max(options.threads)]
         options.rounds, options.starts, options.layers, options.processes = min(options.rounds, 3), 0, 0, 1
+        options.neighbours = []
     command_line.settle(options, "speed-quick.json" if options.quick else "speed.json")
     results = run(options)
     print("\n" + speed_page.summary(results))

@@ -8,7 +8,7 @@ Every request is answered with one line of JSON. What libraries print goes to st
     {"do": "prepare", "network": {...}, "folder": f, "examples": n} {"seconds": s}
     {"do": "load", "network": {...}, "folder": f, "batch": b, "threads": t}
                                                                     {"load": s, "first": s, memory}
-    {"do": "turn", "seconds": s}                                    {"median": s, "mean": s} of a batch
+    {"do": "turn", "seconds": s}                                    {"median": s, "mean": s, "p99": s} of a batch
     {"do": "layers", "network": {...}, "folder": f}                 {"rows": [...]}, see layers.py
     {"do": "peak"}                                                  {"gmacs": g} of the quickest int8 convolution
     {"do": "predict", "output": file.npz, "images": n}              {"seconds": s} all outputs for n evaluation images
@@ -99,8 +99,8 @@ class Worker:
 
     def turn(self, seconds: float) -> dict:
         times = measure.turn(self.runner.step, seconds, least=1)
-        per_step = self.runner.batches_per_step
-        return {"median": float(np.median(times)) / per_step, "mean": float(np.mean(times)) / per_step}
+        found = {"median": np.median(times), "mean": np.mean(times), "p99": np.percentile(times, 99)}
+        return {name: float(value) / self.runner.batches_per_step for name, value in found.items()}
 
     def outputs(self, output: str) -> dict:
         np.savez(output, *self.runner.outputs())
