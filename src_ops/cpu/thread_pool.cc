@@ -3,6 +3,7 @@
 #include <immintrin.h>
 #include <linux/futex.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -29,9 +30,13 @@ constexpr int64_t kMicrosecond = 1000, kMillisecond = 1000 * kMicrosecond;
 // and between forwards of a loop, but little of what a neighbour could use.
 constexpr int64_t kLooking = 100 * kMicrosecond;
 
-// Later than that, and off its processor meanwhile, a thread has held up a caller, and rests.
+// Later than that, and off its processor meanwhile, a thread has held up a caller.
 constexpr int64_t kLate = 200 * kMicrosecond;
+// A thread whose callers wait for more than a sixteenth of the time that it works stays away: so long at first, and
+// longer each time that it was not worth it to come back.
+constexpr int64_t kWorth = 16;
 constexpr int64_t kFirstRest = 20 * kMillisecond, kLongestRest = 1000 * kMillisecond;
+constexpr int64_t kRemembered = 128 * kMillisecond;  // of work, at most
 
 int64_t now() {
   timespec t;
@@ -53,6 +58,11 @@ void wake(std::atomic<uint32_t>& word, int threads) {
   syscall(SYS_futex, &word, FUTEX_WAKE_PRIVATE, threads, nullptr, nullptr, 0);
 }
 
+void stay_away(int64_t nanoseconds) {
+  const timespec length{nanoseconds / (1000 * kMillisecond), nanoseconds % (1000 * kMillisecond)};
+  nanosleep(&length, nullptr);
+}
+
 // True as soon as `done()` is, false where that takes too long.
 template <class Done>
 bool look_for(Done done) {
@@ -66,6 +76,51 @@ bool look_for(Done done) {
     if (time > end) return false;
   }
 }
+
+// What a thread is worth to callers.
+class Worth {
+ public:
+  // After work of so many nanoseconds whose caller waited `late` of them for this thread. Returns how long to stay
+  // away.
+  int64_t rest_after(int64_t worked, int64_t late) {
+    gained_ = std::min(gained_ + worked - late, kRemembered);
+    if (gained_ == kRemembered) rest_ = kFirstRest;
+    if (late < kLate) return 0;
+    const int64_t before = interruptions_;
+    interruptions_ = interruptions();
+    if (interruptions_ == before) return 0;  // it had a large piece
+    gained_ -= kWorth * late;
+    if (gained_ > 0) return 0;
+    gained_ = 0;
+    const int64_t rest = rest_;
+    rest_ = std::min(2 * rest_, kLongestRest);
+    return rest;
+  }
+
+  void back() { interruptions_ = interruptions(); }
+
+ private:
+  int64_t gained_ = 0, rest_ = kFirstRest, interruptions_ = interruptions();
+};
+
+// Keeps the calling thread off the processor of a caller: with busy neighbours on the others the system puts both on
+// one, and they take turns.
+class Place {
+ public:
+  // False where there is no other one.
+  bool stay_off(int processor) {
+    if (processor != sched_getcpu()) return true;
+    cpu_set_t current;
+    if (sched_getaffinity(0, sizeof(current), &current) != 0) return true;  // more processors than fit
+    if (!CPU_EQUAL(&current, &set_)) allowed_ = current;                    // by the host
+    set_ = allowed_;
+    CPU_CLR(processor, &set_);
+    return CPU_COUNT(&set_) > 0 && sched_setaffinity(0, sizeof(set_), &set_) == 0;
+  }
+
+ private:
+  cpu_set_t set_{}, allowed_{};
+};
 
 struct alignas(64) Share {
   std::atomic<int64_t> next;
@@ -86,6 +141,7 @@ class alignas(64) Slot {
       share_[i].end = work.items * (i + 1) / shares_;
     }
     places_.store(work.threads - 1, std::memory_order_relaxed);
+    processor_.store(sched_getcpu(), std::memory_order_relaxed);
     gate_.fetch_or(kOpen, std::memory_order_release);
   }
 
@@ -112,6 +168,8 @@ class alignas(64) Slot {
     gate_.fetch_and(~kWaited, std::memory_order_acquire);
   }
 
+  int processor() const { return processor_.load(std::memory_order_relaxed); }  // of the caller
+
   bool is_open() const { return gate_.load(std::memory_order_relaxed) & kOpen; }
 
   bool enter() {
@@ -137,7 +195,7 @@ class alignas(64) Slot {
 
   std::atomic<uint32_t> gate_{0};  // open, waited for at the end, and how many threads are inside
   std::atomic<bool> taken_{false};
-  std::atomic<int> places_{0};
+  std::atomic<int> places_{0}, processor_{0};
   std::atomic<int64_t> closed_at_{0};
   int shares_ = 0;
   Work work_{};
@@ -185,26 +243,25 @@ class ThreadPool {
 
   void serve(int share) {
     use_threads_here(1);
-    int64_t seen_interruptions = interruptions(), rest = kFirstRest, rested_at = 0;
+    Worth worth;
+    Place place;
     for (;;) {
       const uint32_t post = posts_.load();
-      int64_t late = 0;
       bool worked = false;
       for (Slot& slot : slots_) {
-        if (!slot.enter()) continue;
-        slot.help(share);
-        late = std::max(late, slot.leave());
-        worked = true;
-      }
-      if (late > kLate) {
-        const int64_t count = interruptions(), time = now();
-        if (count > seen_interruptions) {
-          rest = time - rested_at > 8 * rest ? kFirstRest : std::min(2 * rest, kLongestRest);
-          const timespec length{rest / (1000 * kMillisecond), rest % (1000 * kMillisecond)};
-          nanosleep(&length, nullptr);
-          rested_at = now();
+        if (!slot.is_open()) continue;
+        if (!place.stay_off(slot.processor())) {
+          stay_away(kLongestRest);
+          continue;
         }
-        seen_interruptions = interruptions();
+        if (!slot.enter()) continue;
+        const int64_t begin = now();
+        slot.help(share);
+        const int64_t late = slot.leave(), rest = worth.rest_after(now() - begin, late);
+        worked = true;
+        if (!rest) continue;
+        stay_away(rest);
+        worth.back();
       }
       if (worked || look_for([&] { return posts_.load(std::memory_order_relaxed) != post; })) continue;
       sleeping_.fetch_add(1);
