@@ -17,7 +17,7 @@ mkdir "$work"/mxq-*/build && cp -a build/native "$(echo "$work"/mxq-*)/build/"
     --wheel-dir dist "$work"/mxq-*/
 
 .venv/bin/python -m venv "$work/venv"
-grep -E '^(mxnet|numpy|onednn-cpu-gomp|graphviz|requests|certifi|charset-normalizer|idna|urllib3)==' \
+grep -E '^(mxnet|numpy|onednn-cpu-gomp|tqdm|graphviz|requests|certifi|charset-normalizer|idna|urllib3)==' \
     ci/requirements.txt >"$work/requirements.txt"
 "$work/venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps \
     -r "$work/requirements.txt" dist/mxq-*.whl

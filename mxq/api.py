@@ -15,7 +15,7 @@ from .model import QuantizedModel
 from .network.files import load_params, load_symbol, prefix_of
 from .network.fused import quantized_nodes, unfuse
 from .network.graph import Graph
-from .network.params import split_params
+from .network.params import check_names_match, split_params
 from .network.seal import check_pair
 from .options import Options, refuse_unknown
 
@@ -192,6 +192,7 @@ def read_network(sym, params, *, int8: bool = False) -> Graph:
     symbol = load_symbol(os.fspath(sym)) if isinstance(sym, (str, os.PathLike)) else sym
     check_symbol(symbol)
     arrays = load_params(os.fspath(params)) if isinstance(params, (str, os.PathLike)) else params
+    check_names_match(symbol, arrays)
     if symbol is not sym and arrays is not params:
         args, aux = split_params(arrays, symbol)
         check_pair(symbol.tojson(), {**args, **aux}, os.fspath(sym), os.fspath(params))

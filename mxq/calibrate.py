@@ -76,7 +76,12 @@ def calibrate(plan, options) -> Calibration:
     if statistics is not None:
         check_statistics(statistics, floats, plan.tensors)
     elif plan.examples is not None and (table is None or adaptive):
-        statistics = collect_for(floats, plan.tensors, plan.examples, options, layers=sampled)
+        statistics = collect_for(floats, plan.tensors, plan.examples, options, layers=sampled, total=plan.total)
+        if statistics.num_examples == 1 and table is None:
+            _log.warning(
+                "calibrated with one example: other data reach further than it does; give a few dozen, of every kind "
+                "that the network will see"
+            )
     factors = table.channel_factors if table is not None else {}
     if table is None and options.equalize and foreign is None:
         factors = channel_factors(annotated, statistics, _steps(annotated, plan, options))
@@ -156,11 +161,14 @@ def _clip_cost(annotated: Graph, statistics: Statistics, scales: Mapping) -> Cli
     return ClipCost(layers, weights, statistics.samples, scales)
 
 
-def collect_for(floats: Graph, tensors: Mapping, examples, options, *, layers: List[Layer], **resuming) -> Statistics:
+def collect_for(
+    floats: Graph, tensors: Mapping, examples, options, *, layers: List[Layer], total: Optional[int] = None, **resuming
+) -> Statistics:
     """Statistics of a float graph that say what they are of.
 
     Args:
         tensors: tensor key -> value.
+        total: how many examples there are, for a progress bar.
         resuming: see mxq.calib.collect.
     """
     by_name = {n.name: n for n in floats.nodes}
@@ -171,7 +179,7 @@ def collect_for(floats: Graph, tensors: Mapping, examples, options, *, layers: L
         layers=layers,
         ctx=options.ctx,
         progress=options.progress,
-        num_examples=options.num_calib_examples,
+        num_examples=total,
         sub_batch=options.sub_batch,
         **resuming,
     )

@@ -83,7 +83,7 @@ def collect_statistics(
         resuming["checkpoint"] = checkpoint
         if resume and os.path.exists(path):
             resuming["statistics"] = _interrupted(path, hashed, tensors)
-    statistics = collect_for(plan.floats, tensors, plan.examples, chosen, layers=layers, **resuming)
+    statistics = collect_for(plan.floats, tensors, plan.examples, chosen, layers=layers, total=plan.total, **resuming)
     if path is not None:
         statistics.save(path)
     return statistics

@@ -17,7 +17,7 @@ from .choice.arguments import check as check_control
 from .choice.controller import control
 from .choice.exclude import excluded_nodes, follow_folding
 from .choice.float_where_faster import Stopwatch, float_where_faster, shaped
-from .data.batches import of_integers
+from .data.batches import of_integers, total_of
 from .errors import ConfigError
 from .model import QuantizedModel
 from .network.batch_sizes import BatchSizes, arranged, from_data
@@ -67,6 +67,7 @@ class Plan(NamedTuple):
         examples: calibration batches, if data was given.
         integers: inputs that are integers, whose range is fixed.
         calibrated: whether ranges are known before run time.
+        total: how many calibration examples there are, where that is known before they are read.
     """
 
     network: Graph
@@ -76,6 +77,7 @@ class Plan(NamedTuple):
     examples: Optional[Iterable]
     integers: Dict[str, TensorRange]
     calibrated: bool
+    total: Optional[int] = None
 
     @property
     def constants(self) -> Set[str]:
@@ -191,7 +193,10 @@ def make_plan(graph: Graph, calib_data, options: Options) -> Plan:
     )
     by_name = {n.name: n for n in floats.nodes}
     tensors = {tensor_key(v): by_name[v.node.name].out(v.index) for v in read_values(annotated)}
-    return Plan(network, floats, annotated, tensors, examples, integers, calibrated)
+    total = total_of(calib_data)
+    if options.num_calib_examples is not None:
+        total = min(total or options.num_calib_examples, options.num_calib_examples)
+    return Plan(network, floats, annotated, tensors, examples, integers, calibrated, total)
 
 
 def convert(

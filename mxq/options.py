@@ -100,7 +100,11 @@ def refuse_unknown(function: _Function) -> _Function:
             if name not in known:
                 raise ConfigError(f"{function.__name__} has no option {name!r}{nearest(name, accepted)}")
         if len(args) > len(in_order):
-            both = "; arg_params and aux_params are one: params=(arg_params, aux_params)" if "params" in known else ""
+            both = (
+                "; arg_params and aux_params are one: params=(arg_params, aux_params)"
+                if "params" in known
+                else "; mxq.quantize_model takes a symbol and parameters"
+            )
             raise ConfigError(
                 f"{function.__name__} takes {', '.join(in_order)} by position, {len(args)} arguments were given{both}"
             )

@@ -2,6 +2,7 @@
 
 import itertools
 import logging
+import os
 from typing import Any, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
@@ -200,6 +201,25 @@ def of_integers(found: Iterable[Batch], name: str, dtype: str) -> Iterator[Batch
         yield typed.as_whole() if batch.whole else typed
 
 
+def total_of(data) -> Optional[int]:
+    """How many examples there are, if that is known without reading them.
+
+    >>> total_of([np.zeros((3, 2)), np.zeros((2, 2))]), total_of(iter([]))
+    (5, None)
+    """
+    if _is_array(data):
+        return data.shape[0] if data.shape else None
+    if isinstance(data, Mapping):
+        return max((item.shape[0] for item in data.values() if _is_array(item) and item.shape), default=None)
+    if isinstance(data, tuple) and data and all(map(_is_array, data)):
+        return total_of(data[0])
+    if isinstance(data, list):
+        parts = [total_of(item) if _is_array(item) or isinstance(item, (tuple, Mapping)) else None for item in data]
+        return None if None in parts else sum(parts)
+    found = getattr(data, "num_examples", None)
+    return found if isinstance(found, int) else None
+
+
 def _raw_batches(data, names: List[str], batch_size: int) -> Iterator[_Raw]:
     """Brings every accepted kind of data to a stream of _Raw."""
     import mxnet as mx
@@ -219,11 +239,23 @@ def _raw_batches(data, names: List[str], batch_size: int) -> Iterator[_Raw]:
         return _slices(_one_array_per_input(data, names), batch_size)
     if isinstance(data, list) and len(names) > 1 and data and all(map(_is_array, data)):
         return _slices(data, batch_size)  # a batch of several inputs is never a bare array
-    if isinstance(data, (str, bytes)) or not hasattr(data, "__iter__"):
+    if isinstance(data, (str, os.PathLike)):
+        raise CalibrationError(f"calibration data is the path {os.fspath(data)!r}: {_reader_of(os.fspath(data))}")
+    if isinstance(data, bytes) or not hasattr(data, "__iter__"):
         raise CalibrationError(
             f"calibration data of type {type(data).__name__} is not accepted; accepted are {ACCEPTED}"
         )
     return _from_iterable(data)
+
+
+def _reader_of(path: str) -> str:
+    """What reads a file or folder."""
+    if path.endswith((".npy", ".npz")):
+        return f"give the arrays in it, such as np.load({os.path.basename(path)!r})"
+    return (
+        f"mxq.data.images({os.path.basename(path.rstrip(os.sep))!r}, shape=(3, 224, 224), mean=..., std=...) reads "
+        "images of a folder, a list or a RecordIO file"
+    )
 
 
 def _from_data_iter(data, names: List[str]) -> Iterator[_Raw]:

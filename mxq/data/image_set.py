@@ -145,6 +145,11 @@ class ImageSet:
     def __len__(self) -> int:
         return len(self._entries)
 
+    @property
+    def num_examples(self) -> int:
+        """How many images."""
+        return len(self._entries)
+
     def __repr__(self) -> str:
         shape = "of their own sizes" if self._how.shape is None else "x".join(map(str, self._how.shape))
         return f"<ImageSet: {len(self)} images, {shape}, {self._how.dtype}>"

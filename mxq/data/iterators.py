@@ -127,6 +127,7 @@ class ImageRecordIter(mx.io.DataIter):
         _check(dtype, options)
         check_recordio(os.fspath(path_imgrec))
         super().__init__(batch_size)
+        options.setdefault("verbose", False)  # MXNet says how many threads decode
         self._source = mx.io.ImageRecordIter(
             path_imgrec=path_imgrec, data_shape=tuple(data_shape), batch_size=batch_size, dtype=dtype, **options
         )

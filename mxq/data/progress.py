@@ -10,7 +10,7 @@ class Progress:
     Args:
         total: number of steps, None if unknown.
         text: what is going on.
-        show: True or False; None shows a bar if stderr is a terminal and tqdm can be imported.
+        show: True or False; None shows a bar if stderr is a terminal.
         unit: what a step is.
 
     >>> with Progress(3, "calibrating", show=False) as bar:
@@ -20,13 +20,9 @@ class Progress:
     def __init__(self, total: Optional[int], text: str, *, show: Optional[bool] = None, unit: str = "image"):
         self._bar = None
         if show or (show is None and sys.stderr.isatty()):
-            try:
-                from tqdm import tqdm
-            except ImportError:
-                if show:
-                    raise ImportError("progress=True needs tqdm: pip install tqdm") from None
-            else:
-                self._bar = tqdm(total=total, desc=text, unit=unit, leave=False, file=sys.stderr)
+            from tqdm import tqdm
+
+            self._bar = tqdm(total=total, desc=text, unit=unit, leave=False, file=sys.stderr)
 
     def step(self, n: int = 1) -> None:
         if self._bar is not None:

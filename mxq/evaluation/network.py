@@ -7,7 +7,7 @@ import numpy as np
 
 from ..api import is_int8, read_network
 from ..errors import ConfigError, GraphError
-from ..network.bind import unfused
+from ..network.bind import fused_silently, unfused
 from ..network.files import params_path
 from ..network.graph import Graph, input_dtypes
 from ..network.params import default_data_names, label_inputs, require_params
@@ -90,15 +90,8 @@ class Bound:
         symbol, args, aux = network.graph.to_symbol()
         dtypes = input_dtypes(network.graph)
         types = {name: dtypes.get(name, "float32") for name in shapes}
-        before = os.environ.get("MXNET_SUBGRAPH_VERBOSE")
-        os.environ["MXNET_SUBGRAPH_VERBOSE"] = "0"
-        try:
+        with fused_silently():
             self._executor = symbol.simple_bind(mx.cpu(), grad_req="null", type_dict=types, **dict(shapes))
-        finally:
-            if before is None:
-                del os.environ["MXNET_SUBGRAPH_VERBOSE"]
-            else:
-                os.environ["MXNET_SUBGRAPH_VERBOSE"] = before
         self._executor.copy_params_from(args, aux, allow_extra_params=True)
         rng = np.random.RandomState(0)
         data = {}

@@ -13,6 +13,7 @@ import numpy as np
 from ..arithmetic.noise import Noise
 from ..choice.decisions import decides
 from ..data.batches import Batch
+from ..network.bind import fused_silently
 from ..network.graph import TYPE_FLAGS, Graph
 from ..network.part import Runner
 from ..report.finding import Finding
@@ -59,11 +60,12 @@ def fusion(graph: Graph, batch: Batch) -> List[Finding]:
 def _fused(graph: Graph, arrays: Dict[str, mx.nd.NDArray]) -> List[np.ndarray]:
     symbol, args, aux = graph.to_symbol()
     known = {name: array for name, array in arrays.items() if name in symbol.list_arguments()}
-    executor = symbol.simple_bind(
-        mx.cpu(),
-        grad_req="null",
-        type_dict={name: array.dtype for name, array in known.items()},
-        **{name: array.shape for name, array in known.items()},
-    )
+    with fused_silently():
+        executor = symbol.simple_bind(
+            mx.cpu(),
+            grad_req="null",
+            type_dict={name: array.dtype for name, array in known.items()},
+            **{name: array.shape for name, array in known.items()},
+        )
     executor.copy_params_from(args, aux, allow_extra_params=True)
     return [output.asnumpy() for output in executor.forward(is_train=False, **known)]

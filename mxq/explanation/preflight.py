@@ -14,6 +14,7 @@ from ..report.activations import activations
 from ..report.finding import Finding, Findings
 from ..report.network import before_calibration
 from ..report.parameters import parameters
+from ..report.preprocessing import unchecked
 from .fusion import fusion
 
 #: Examples that run through the whole network.
@@ -48,17 +49,19 @@ def preflight(sym, params=None, data=None, **options) -> Findings:
         options: those of quantize_model, such as mean, std, excluded_sym_names.
 
     Returns:
-        Findings: a list of Finding (severity, check, node, value, advice), the worst first.
+        Findings: a list of Finding (severity, check, node, value, advice), the worst first; `unchecked` says what could
+            not be looked at.
 
     Raises:
         ConfigError, GraphError, CalibrationError: as quantize_model.
     """
     check_names("preflight", options, Options._fields)
     chosen = Options(**options)
+    without = ["what the network computes, and how its data was prepared: no data was given"] if data is None else []
     graph = without_data(read_network(sym, params), chosen.data_names, chosen.label_names or ())
     found = parameters(graph)
     if any(finding.severity == "error" for finding in found):
-        return Findings(found)  # no network of such numbers can be planned or run
+        return Findings(found, without)  # no network of such numbers can be planned or run
     plan = make_plan(graph, data, chosen)
     more, examples = before_calibration(graph, plan, chosen)
     found += more
@@ -67,7 +70,9 @@ def preflight(sym, params=None, data=None, **options) -> Findings:
         found += _activations(plan, first, chosen)
         if not any(finding.severity == "error" for finding in found):
             found += fusion(plan.network, first[0])
-    return Findings(found)
+        seen = sum(batch.n_valid for batch in first)
+        without += [why for why in (unchecked(graph, name, seen) for name in first[0].arrays) if why]
+    return Findings(found, without)
 
 
 def _activations(plan, examples: List[Batch], options) -> List[Finding]:

@@ -1,5 +1,6 @@
 """Symbol and parameter files: loading that explains what is wrong, saving that leaves no half-written file."""
 
+import contextlib
 import difflib
 import glob
 import json
@@ -10,6 +11,7 @@ from typing import Dict, Iterator, Mapping, Optional, Tuple
 
 from ..errors import ConfigError, GraphError, OutOfMemoryError, nearest
 from .atomic import write_together
+from .host_noise import OLD_SYMBOLS, without_lines
 from .params_format import whats_broken, write_params
 from .seal import sealed
 from .symbol_json import symbol_of
@@ -47,9 +49,16 @@ def load_symbol(path: str):
         )
     _check_operators(path, nodes)
     try:
-        return symbol_of(raw) if "\\u" in text else mx.sym.load_json(text)  # MXNet does not know this escape
+        with without_lines(OLD_SYMBOLS) if _is_old(raw) else contextlib.nullcontext():
+            return symbol_of(raw) if "\\u" in text else mx.sym.load_json(text)  # MXNet does not know this escape
     except Exception as error:  # MXNetError, or a KeyError-like one from inside: the cause is the file
         raise GraphError(f"symbol file {path!r} does not load: {_last_line(error)}") from error
+
+
+def _is_old(raw: Mapping) -> bool:
+    """Whether a symbol is of a version before MXNet 1.9.1."""
+    version = (raw.get("attrs") or {}).get("mxnet_version") or [None, 0]
+    return not isinstance(version[-1], int) or version[-1] < 10901
 
 
 def load_params(path: str) -> Dict[str, object]:
@@ -154,11 +163,13 @@ def save_model(prefix: str, sym, arg_params: Mapping, aux_params: Mapping = None
     arrays.update((f"aux:{name}", array) for name, array in (aux_params or {}).items())
     symbol_path, params_path = f"{prefix}-symbol.json", f"{prefix}-{epoch:04d}.params"
     files = [(params_path, lambda path: write_params(path, arrays))]
+    written = params_path
     if sym is not None:
         text = sealed(sym.tojson(), {**arg_params, **(aux_params or {})})
         files.append((symbol_path, lambda path: _write_text(path, text)))
+        written = f"{symbol_path} and {params_path}"
     write_together(files)
-    _log.info("saved %s and %s", symbol_path, params_path)
+    _log.info("saved %s", written)
     return symbol_path, params_path
 
 

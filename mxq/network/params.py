@@ -69,6 +69,31 @@ def split_params(params: Union[Params, Tuple[Params, Params]], sym=None) -> Tupl
     return found["arg"], found["aux"]
 
 
+def check_names_match(sym, params) -> None:
+    """Raises GraphError where hardly any of the parameters is one of the network's, and it lacks others.
+
+    Args:
+        sym, params: as of `split_params`.
+    """
+    given = {name for part in split_params(params, sym) for name in part}
+    wanted = set(sym.list_inputs())
+    known = given & wanted
+    if given and 2 * len(known) < len(given) and 2 * len(known) < len(wanted):
+        others, lacking = (
+            _some(sorted(given - wanted)),
+            _some([n for n in sym.list_inputs() if n not in given | {"data"}]),
+        )
+        how_many = f"only {len(known)} of the {len(given)} names" if known else f"none of the {len(given)} names"
+        raise GraphError(
+            f"{how_many} of the parameters are the network's: they are those of another one, or renamed. The network "
+            f"needs {lacking}; the parameters have {others}"
+        )
+
+
+def _some(names: List[str]) -> str:
+    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+
+
 def require_params(graph: Graph, data_names: Iterable[str], label_names: Iterable[str] = ()) -> None:
     """Raises GraphError unless the inputs of the network are the data, plus labels.
 

@@ -3,6 +3,7 @@
 import inspect
 import itertools
 import logging
+import os
 from typing import Dict, Iterable, List, Mapping, NamedTuple, Tuple
 
 import mxnet as mx
@@ -32,7 +33,9 @@ class Traced(NamedTuple):
 def trace(net: mx.gluon.HybridBlock, calib_data=None, data_shapes=None) -> Tuple[Traced, object]:
     """Reads the network; returns it with the calibration data, whose first batch may have been looked at."""
     if not isinstance(net, mx.gluon.HybridBlock):
-        raise ConfigError(f"net is a {type(net).__name__}; quantize_net takes a HybridBlock or a SymbolBlock")
+        of_files = isinstance(net, (mx.sym.Symbol, str, os.PathLike))
+        hint = "; mxq.quantize_model(sym, params, calib_data) takes a symbol and parameters, or files" * of_files
+        raise ConfigError(f"net is a {type(net).__name__}; quantize_net takes a HybridBlock or a SymbolBlock{hint}")
     names, symbol = _symbol_of(net, _input_counts(net, data_shapes))
     shapes = _shapes_by_name(data_shapes, names)
     if _deferred(net):

@@ -46,9 +46,13 @@ class Findings(List[Finding]):
     info: conv0: 1 of 8 channels is dead; nothing to do
     >>> findings.warnings
     []
+
+    Attributes:
+        unchecked: what nobody could look at, and why.
     """
 
-    def __init__(self, findings: Iterable[Finding] = ()):
+    def __init__(self, findings: Iterable[Finding] = (), unchecked: Iterable[str] = ()):
+        self.unchecked = list(unchecked)
         super().__init__(sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity)))
 
     @property
@@ -85,4 +89,5 @@ class Findings(List[Finding]):
             else:
                 lines.append(str(finding))
         lines += map(_together, groups.values())
-        return "\n".join(lines) or "nothing found"
+        lines = lines or ["nothing found"]
+        return "\n".join(lines + [f"not checked: {what}" for what in self.unchecked])

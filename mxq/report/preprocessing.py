@@ -102,6 +102,16 @@ def preprocessing(graph: Graph, data_name: str, data: np.ndarray, *, at_once: in
     return []
 
 
+def unchecked(graph: Graph, data_name: str, examples: int) -> Optional[str]:
+    """Why nothing is said about how the data was prepared; None where something would be."""
+    what = f"order of channels, mean and scale of {data_name!r}"
+    if first_memory(graph, data_name) is None:
+        return f"{what}: no BatchNorm of the network remembers its training (folded, or there is none)"
+    if examples < FEWEST:
+        return f"{what}: {examples} example{'s' * (examples != 1)} say little, {FEWEST} are needed"
+    return None
+
+
 def first_memory(graph: Graph, data_name: str) -> Optional[_Memory]:
     """The first BatchNorm that `data_name` and no other input reaches, if it remembers anything."""
     from_data: Dict[int, set] = {}

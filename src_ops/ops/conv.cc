@@ -1,5 +1,6 @@
 #include "conv.h"
 
+#include <algorithm>
 #include <sstream>
 
 #include "../core/check.h"
@@ -93,12 +94,28 @@ std::string ConvOp::work() const {
   return text.str();
 }
 
+namespace {
+
+// What may have happened where data has other channels than the weight: operators see the network's data channels-last.
+std::string other_layout(const Shape& data, int64_t expected) {
+  const bool flat = data.size() == 3;
+  if (std::find(data.begin() + 1, data.end() - 1, expected) != data.end() - 1)
+    return std::string("; the network takes ") + (flat ? "(N, C, W)" : "(N, C, H, W)") + ": is it fed " +
+           (flat ? "(N, W, C)? data.transpose((0, 2, 1))" : "(N, H, W, C)? data.transpose((0, 3, 1, 2))") + " turns it";
+  if (data.back() == 1) return "; are the images grey? data.repeat(" + std::to_string(expected) + ", axis=1)";
+  return "";
+}
+
+}  // namespace
+
 void ConvOp::infer_shapes(std::vector<Shape>* in, std::vector<Shape>* out) const {
   const Shape& data = (*in)[0];
   const size_t rank = kernel.size();
-  MXQ_CHECK(data.size() == rank + 2, "data has " << data.size() << " dimensions; a convolution with " << rank
-                                                 << " kernel dimensions expects "
-                                                 << (rank == 1 ? "(N, W, C)" : "(N, H, W, C)"));
+  MXQ_CHECK(data.size() == rank + 2,
+            "data has " << data.size() << " dimensions, not the " << rank + 2 << " of "
+                        << (rank == 1 ? "(N, C, W)" : "(N, C, H, W)") << " that the network takes"
+                        << (data.size() == rank + 1 ? "; is the axis of examples missing? data.expand_dims(0) adds one"
+                                                    : ""));
   int64_t padded = data[0];  // what kernels copy, at most
   for (size_t i = 1; i < data.size(); ++i) {
     MXQ_CHECK(data[i] != 0, "data has shape " << shape_text(data) << "; only the batch may be empty");
@@ -107,14 +124,13 @@ void ConvOp::infer_shapes(std::vector<Shape>* in, std::vector<Shape>* out) const
   }
   const int64_t channels = data.back();
   MXQ_CHECK(channels < 0 || channels % num_group == 0,
-            "data has " << channels
-                        << " channels (last axis; data is channels-last), not a multiple of num_group=" << num_group);
+            "data has " << channels << " channels, not a multiple of num_group=" << num_group);
   Shape& weight = (*in)[1];
   if (weight.size() == rank + 2 && channels >= 0 && weight[1] >= 0) {
     const int64_t expected = size_product(weight[1], num_group);
-    MXQ_CHECK(expected == channels,
-              "data has " << channels << " channels (last axis; data is channels-last), but the weight expects "
-                          << expected << " (" << weight[1] << " per group, num_group=" << num_group << ")");
+    MXQ_CHECK(expected == channels, "data has " << channels << " channels, but the weight expects " << expected << " ("
+                                                << weight[1] << " per group, num_group=" << num_group << ")"
+                                                << other_layout(data, expected));
   }
   Shape want = {num_filter, channels < 0 ? -1 : channels / num_group};
   want.insert(want.end(), kernel.begin(), kernel.end());

@@ -129,7 +129,7 @@ GOOD = dict(kernel=(3, 3), num_filter=8, in_scale=0.1, out_scale=0.1)
         ("filters", dict(num_filter=9), {}, "(8, 3, 3, 3)", "(9, 3, 3, 3)"),
         ("scales", {}, dict(scale=(7,)), "weight_scale", "(7)"),
         ("bias", {}, dict(bias=(9,)), "bias", "(9)"),
-        ("rank", {}, dict(data=(1, 6, 3)), "data has 3 dimensions", "(N, H, W, C)"),
+        ("rank", {}, dict(data=(1, 6, 3)), "data has 3 dimensions", "(N, C, H, W)"),
         ("groups", dict(num_group=2), {}, "num_group=2", "3 channels"),
         ("groups_of_filters", dict(num_group=3), {}, "num_group=3", "num_filter=8"),
         ("window", {}, dict(data=(1, 2, 6, 3)), "kernel 3", "only 2"),
