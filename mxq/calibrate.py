@@ -227,12 +227,10 @@ def sampled_layers(annotated: Graph) -> List[Layer]:
     for unit in units(annotated):
         if unit.kind != COMPUTE:
             continue
-        head = unit.head
-        if not head.get("flatten", True):
-            continue
-        key = tensor_key(unit.inputs[0])
+        head, key = unit.head, tensor_key(unit.inputs[0])
         if head.op == "FullyConnected":
-            found.append(Layer(head.name, key, 1))
+            shape = annotated.shapes.get((unit.inputs[0].node.name, unit.inputs[0].index), ())
+            found.append(Layer(head.name, key, 1, rows=not head.get("flatten", True) and len(shape) != 2))
         else:
             geometry, kernel = geometry_of(unit), annotated.param_of(head.inputs[1]).shape[2:]
             found.append(Layer(head.name, key, int(head.get("num_group", 1)), tuple(kernel), *geometry))

@@ -1,5 +1,6 @@
 """Rounding so that errors cancel, and the moments it needs."""
 
+import tempfile
 from unittest import mock
 
 import mxnet as mx
@@ -14,6 +15,7 @@ from mxq.arithmetic.rounding import round_weight
 from mxq.calib import samples
 from mxq.calib.samples import POSITIONS, Layer, Rows, Samples, example_hashes, from_bfloat16, to_bfloat16
 from mxq.calib.second_moments import MAX_WEIGHTS, SecondMoments, blocks_of, moments_of
+from mxq.calib.statistics import Statistics
 
 from .networks import NETWORKS
 
@@ -199,6 +201,30 @@ def test_moments_of_a_fully_connected_layer():
         moments = SecondMoments([layer], drawn, scales)
         assert list(moments) == ["fc"]
         np.testing.assert_allclose(moments["fc"][0], expected.T @ expected, rtol=0.02, atol=0.1)
+
+
+def test_moments_of_a_layer_that_multiplies_rows():
+    """flatten=False: every row of the last axis counts, whatever the batches, and files keep them."""
+    x = np.random.RandomState(0).randn(6, 5, 7).astype(np.float32)
+    layer = Layer("fc", "x", 1, rows=True)
+    parts = Rows(layer)
+    for cut in ([3, 4], [0], [5, 1, 2]):
+        parts.update(x[cut], example_hashes({"x": x[cut]}))
+    found = moments_of(parts.rows(), 1)[0]
+    flat = x.reshape(-1, 7).astype(np.float64)
+    np.testing.assert_allclose(found, flat.T @ flat, rtol=0.02, atol=0.1)  # bfloat16
+    bounded, whole = Rows(layer, limit=8), Rows(layer, limit=8)
+    bounded.update(x[3:], example_hashes({"x": x[3:]}))
+    bounded.update(x[:3], example_hashes({"x": x[:3]}))
+    whole.update(x, example_hashes({"x": x}))
+    assert len(whole.rows()) == 8 and np.array_equal(bounded.rows(), whole.rows())
+    statistics = Statistics(["x"], layers=[layer, Layer("other", "x", 1)])
+    statistics.samples["x rows"].update(x, example_hashes({"x": x}))
+    with tempfile.TemporaryDirectory() as folder:
+        statistics.save(f"{folder}/s.npz")
+        again = Statistics.load(f"{folder}/s.npz")
+    assert [rows.layer for rows in again.samples.values()] == [layer, Layer("other", "x", 1)]
+    assert np.array_equal(again.samples["x rows"].rows(), statistics.samples["x rows"].rows())
 
 
 def test_the_same_data_gives_the_same_network_however_it_comes_in_batches():

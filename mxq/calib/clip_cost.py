@@ -42,7 +42,7 @@ class ClipCost:
         """The largest cost over the tensor's readers; None for a tensor that no sampled layer reads."""
         costs = []
         for layer in self._readers.get(key, ()):
-            x = self._samples[layer.source].rows(self._scales.get(key))[:ROWS]
+            x = self._samples[layer.source].rows(None if layer.rows else self._scales.get(key))[:ROWS]
             threshold = np.quantile(np.abs(x), 1 - SHARE)
             errors = x - np.clip(x, -threshold, threshold)
             errors = errors.reshape(len(errors), layer.groups, -1).transpose(1, 0, 2)

@@ -22,7 +22,8 @@ ROWS = 1024
 
 
 class Layer(NamedTuple):
-    """A layer whose inputs are sampled. `stride`, `dilate`, `begin`, `end` are empty for fully connected layers."""
+    """A layer whose inputs are sampled. `stride`, `dilate`, `begin`, `end` are empty for fully connected layers; with
+    `rows`, such a layer multiplies each row of the last axis (flatten=False)."""
 
     name: str
     key: str
@@ -32,11 +33,14 @@ class Layer(NamedTuple):
     dilate: Tuple[int, ...] = ()
     begin: Tuple[int, ...] = ()
     end: Tuple[int, ...] = ()
+    rows: bool = False
 
     @property
     def source(self) -> str:
         """Names the sample: layers that read the same patches share one."""
         geometry = (self.kernel, self.stride, self.dilate, self.begin, self.end)
+        if self.rows:
+            return f"{self.key} rows"
         return f"{self.key} {'/'.join('x'.join(map(str, part)) for part in geometry)}" if self.kernel else self.key
 
 
@@ -132,6 +136,11 @@ class Rows:
         """Draws from a value (rows, C, spatial...), given the hashes of the examples it was computed from."""
         x = np.asarray(x, np.float32)
         examples = hashes_of_rows(examples, len(x), distinct=True)
+        if self.layer.rows:
+            inner = math.prod(x.shape[1:-1])
+            with np.errstate(over="ignore"):
+                examples = (examples[:, None] + np.arange(inner, dtype=np.uint64) * _GOLDEN).reshape(-1)
+            x = x.reshape(-1, x.shape[-1])
         places = self._places(x.shape[2:]) if self.layer.kernel else None
         draws = 1 if places is None else places.draws
         with np.errstate(over="ignore"):

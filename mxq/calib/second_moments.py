@@ -31,7 +31,8 @@ class SecondMoments(Mapping):
 
     def __getitem__(self, name: str) -> np.ndarray:
         layer = self._layers[name]
-        return moments_of(self._samples[layer.source].rows(self._scales.get(layer.key)), layer.groups)
+        scale = None if layer.rows else self._scales.get(layer.key)  # channels of rows lie elsewhere, and keep theirs
+        return moments_of(self._samples[layer.source].rows(scale), layer.groups)
 
     def __contains__(self, name: object) -> bool:
         return name in self._layers

@@ -30,7 +30,7 @@ def save(statistics, path: str) -> None:
         "data_shapes": {name: list(shape) for name, shape in statistics.data_shapes.items()},
         "stream": statistics.stream,
         "tensors": keys,
-        "layers": [list(rows.layer) for rows in samples.values()],
+        "layers": [_fields(rows.layer) for rows in samples.values()],
         "examples": [{"count": kept.count, "inputs": list(kept.arrays)} for kept in statistics.examples],
     }
     arrays = {"header": np.frombuffer(json.dumps(header).encode(), np.uint8)}
@@ -83,14 +83,22 @@ def _kept(described: Field, arrays: Arrays) -> Iterator[Kept]:
         yield Kept(int(number), example["count"].integer(least=1), inputs)
 
 
+def _fields(layer: Layer) -> list:
+    """A layer as a list; the last field only where it says something, so that files are as they were before it."""
+    return list(layer) if layer.rows else list(layer)[:-1]
+
+
 def _layer(field: Field) -> Layer:
-    parts = field.items()
-    if len(parts) != len(Layer._fields):
-        raise field.wrong(f"a list of {len(Layer._fields)}")
-    name, key, groups, *geometry = parts
-    layer = Layer(name.text(), key.text(), groups.integer(least=1), *map(_sizes, geometry))
-    if len({len(part) for part in layer[3:]}) != 1 or len(layer.kernel) > 2 or 0 in layer.kernel + layer.stride:
+    parts, fields = field.items(), len(Layer._fields)
+    if len(parts) not in (fields - 1, fields):
+        raise field.wrong(f"a list of {fields - 1} or {fields}")
+    name, key, groups, *geometry = parts[: fields - 1]
+    rows = len(parts) == fields and parts[-1].typed(bool)
+    layer = Layer(name.text(), key.text(), groups.integer(least=1), *map(_sizes, geometry), rows=rows)
+    if len({len(part) for part in layer[3:8]}) != 1 or len(layer.kernel) > 2 or 0 in layer.kernel + layer.stride:
         raise field.wrong("a geometry of one kernel in one or two dimensions")
+    if layer.rows and layer.kernel:
+        raise field.wrong("rows of a layer without a kernel")
     return layer
 
 

@@ -112,7 +112,7 @@ def refuse_fully_connected(node: Node, graph: Graph) -> Optional[str]:
 def lower_fully_connected(lowering, unit: Unit) -> None:
     head = unit.head
     flatten = bool(head.get("flatten", True))
-    x = lowering.flat(unit.inputs[0]) if flatten else lowering.q(unit.inputs[0], "first")
+    x = lowering.flat(unit.inputs[0]) if flatten else lowering.rows(unit.inputs[0])
     attrs = {"num_hidden": head.get("num_hidden"), "flatten": flatten}
     lowering.weighted("mxq_fully_connected", unit, x, attrs, "first", 2 if flatten else x.rank)
 

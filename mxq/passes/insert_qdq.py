@@ -194,7 +194,7 @@ def _reads_finer(unit: Unit, value: Value, use: Use, graph: Graph) -> str:
     head = unit.head
     if int(head.get("num_group", 1)) > 1 and read_chain(unit.nodes, head, graph).attrs.get("sum") == "after_act":
         return ""  # the parts are two convolutions, of which the second adds the first's result before the activation
-    return "parts" if head.get("flatten", True) else ""
+    return "parts"
 
 
 def _insert_pair(

@@ -66,6 +66,17 @@ class Values:
             self._ints[key] = self._like(form, node, "first", 2)
         return self._ints[key]
 
+    def rows(self, value: Value) -> Form:
+        """The integers in the order the network has them; those of more than 8 bits with both parts along the last
+        axis, which is what rows are multiplied along."""
+        node = self._by_id.get(self._alias.get(key_of(value), key_of(value))[0])
+        if node is None or int(node.get("fine_steps", 1)) == 1:
+            return self.q(value, "first")
+        key = key_of(node.out())
+        if key + ("rows",) not in self._ints:
+            self._ints[key + ("rows",)] = self._quantize(key, "rows", None)
+        return self._ints[key + ("rows",)]
+
     def is_float(self, value: Value) -> bool:
         """Whether a unit reads the float value, with no quantize/dequantize pair before it."""
         return value.node.op != DEQUANTIZE
@@ -125,13 +136,15 @@ class Values:
         stays = moves and there is not None and there.layout == "last"  # its producer wrote channels last already
         if stays:
             attrs["layout"] = "keep"
-            attrs.update({"axis": -1} if fine_steps > 1 else {})
+        if fine_steps > 1 and (stays or layout == "rows"):
+            attrs["axis"] = -1
         qparams = in_qparams(node)
         if qparams is not None and qparams == integer_input(source.node):
             return Form(self._as_float(source), "first", rank, qparams.dtype)
         if qparams is not None:
             attrs.update({k: node.attrs[k] for k in ("min_calib_range", "max_calib_range")})
-        new = self.emit(QUANTIZE, node.name, [there.value if stays else self._as_float(source)], attrs)
+        name = self.graph.unique_name(f"{node.name}_rows") if layout == "rows" else node.name
+        new = self.emit(QUANTIZE, name, [there.value if stays else self._as_float(source)], attrs)
         if qparams is None:
             return Form(new.out(), layout, rank, attrs["out_type"], runtime=(new.out(1), new.out(2)))
         return Form(new.out(), layout, rank, qparams.dtype, qparams.scale, qparams.zero_point, fine_steps=fine_steps)

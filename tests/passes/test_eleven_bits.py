@@ -119,8 +119,8 @@ def test_raw_integers_stay_as_they_are():
 
 def test_ranges_leave_a_margin():
     net = NETWORKS["depthwise"]()
-    _, fine = _model(net)
-    _, plain = _model(net, activation_bits=8)
+    _, fine = _model(net, range_headroom=0)
+    _, plain = _model(net, activation_bits=8, range_headroom=0)
     wider = {k for k in plain.table.ranges if fine.table.range(k)[1] > 1.2 * plain.table.range(k)[1]}
     assert wider == set(plain.table.ranges), wider
 
@@ -132,6 +132,40 @@ def test_preset():
     assert any("fine_steps" in n["attrs"] for n in _nodes(best, "mxq_quantize_v2"))
     given = mxq.quantize_model(net[0], net[1:3], data, preset="best", activation_bits=8)
     assert not any("fine_steps" in n["attrs"] for n in _nodes(given, "mxq_quantize_v2"))
+
+
+def _rows():
+    """Layers that multiply rows of the last axis: recurrent heads, attention, text recognition."""
+    x = relu(mx.sym.FullyConnected(mx.sym.var("data"), num_hidden=24, flatten=False, name="a"), "a_relu")
+    y = relu(mx.sym.FullyConnected(x, num_hidden=32, flatten=False, name="b"), "b_relu")
+    y = relu(mx.sym.FullyConnected(y, num_hidden=24, flatten=False, name="c") + x, "c_relu")
+    return fill(mx.sym.FullyConnected(y, num_hidden=5, flatten=False, name="d"), {"data": (4, 7, 16)})
+
+
+@parameterized.expand([(name,) for name in [*NAMES, "rows"]])
+def test_best_is_never_below_the_default(name):
+    net = _rows() if name == "rows" else NETWORKS[name]()
+    shapes = {key: (64 // shape[0] * shape[0], *shape[1:]) for key, shape in net[3].items()}
+    calibration, unseen = batch(shapes), batch(shapes, seed=5)
+    exact = forward(net, unseen)
+    found = []
+    for preset in ("default", "best"):
+        options = {"data_names": list(net[3]), "verify": False, "preset": preset}
+        found.append(forward(mxq.quantize_model(net[0], net[1:3], calibration, **options), unseen))
+    for e, default, best in zip(exact, *found):
+        assert sqnr(e, best) > sqnr(e, default), (sqnr(e, best), sqnr(e, default))
+        assert name != "rows" or sqnr(e, best) > sqnr(e, default) + 5
+
+
+def test_a_tensor_read_by_rows_and_by_channels_has_its_parts_where_each_reader_wants_them():
+    x = relu(conv(mx.sym.var("data"), "a", 6, kernel=(3,), pad=(1,)), "a_relu")
+    rows = mx.sym.FullyConnected(x, num_hidden=4, flatten=False, name="rows")
+    net = fill(mx.sym.Group([rows, conv(x, "b", 5, kernel=(3,))]), {"data": (2, 3, 9)})
+    data, model = _model(net, times=8)
+    axes = sorted(n["attrs"].get("axis", "1") for n in _nodes(model, "mxq_quantize_v2") if "a_relu" in n["name"])
+    assert axes == ["-1", "1"] or axes == ["-1", "-1"], axes
+    for e, q, y in zip(forward(net, data), forward(model.qdq, data), forward(model, data)):
+        assert sqnr(e, y) > 45 and sqnr(q, y) > 45, (sqnr(e, y), sqnr(q, y))
 
 
 def test_sums_of_weights_survive_rounding():
