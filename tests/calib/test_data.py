@@ -192,7 +192,7 @@ INF[5, 0, 0] = -np.inf
 
 BAD_DATA = {
     "none": (lambda: None, ["NoneType", "accepted are"]),
-    "text": (lambda: "images/", ["str", "accepted are"]),
+    "text": (lambda: "images/", ["path 'images/'", "mxq.data.images("]),
     "number": (lambda: 3, ["int", "accepted are"]),
     "empty array": (lambda: X[:0], ["empty"]),
     "empty list": (lambda: [], ["empty"]),
