@@ -40,6 +40,8 @@ class Op {
   // Whether this input is part of the output as it is, so that it may be written there: `offset` bytes behind its
   // begin.
   virtual bool is_part(int /*index*/, const std::vector<TensorType>& /*in*/, size_t* /*offset*/) const { return false; }
+  // Whether the output is a part of each row of the last axis of the input, from a byte of it on.
+  virtual bool is_cut(const Shape& /*in*/, size_t* /*offset*/) const { return false; }
   // Whether a kernel keeps this input in a form of its own in the slot.
   virtual bool keeps_input(int /*index*/) const { return false; }
   // Whether rows of inputs along the first axis change their order, though shapes do not show it.
@@ -74,6 +76,8 @@ class Kernel {
   virtual void run(const std::vector<Tensor>& in, const std::vector<Tensor>& out, RunContext* ctx) const = 0;
   // Whether the output may be a part of a wider tensor: Tensor::row_bytes.
   virtual bool writes_rows() const { return false; }
+  // Whether the data, its first input, may be such a part.
+  virtual bool reads_rows() const { return false; }
 };
 
 using KernelPtr = std::shared_ptr<const Kernel>;

@@ -27,6 +27,7 @@ class Planner {
     find_views();
     make_kernels();
     find_last_uses();
+    find_cuts();
     share_sums();
     find_parts();
     place();
@@ -80,6 +81,33 @@ class Planner {
     }
   }
 
+  // A part of each row is read where it lies, if whoever reads it can.
+  void find_cuts() {
+    for (size_t i = 0; i < lines_.size(); ++i) {
+      const RegionLine& line = lines_[i];
+      const RegionValue out{static_cast<int>(i), 0};
+      size_t offset;
+      if (is_view_[i] || is_output(out) || !line.op->is_cut(type_of(line.inputs[0]).shape, &offset)) continue;
+      const RegionValue from = base_of(line.inputs[0]);
+      if (from.line < 0 || is_output(from) || parts_.count(key(from)) || owns_more_than_itself(out)) continue;
+      if (!only_read_by_rows(out)) continue;
+      is_view_[i] = true;
+      parts_[key(out)] = {key(from), offset, type_of(line.inputs[0])};
+      last_use_[key(from)] = std::max(last_use_[key(from)], last_use_[key(out)]);
+    }
+  }
+
+  bool only_read_by_rows(const RegionValue& v) const {
+    for (size_t i = 0; i < lines_.size(); ++i) {
+      const std::vector<RegionValue>& inputs = lines_[i].inputs;
+      for (size_t k = 0; k < inputs.size(); ++k) {
+        if (!(base_of(inputs[k]) == v)) continue;
+        if (k > 0 || is_view_[i] || !made_[i].kernel->reads_rows()) return false;
+      }
+    }
+    return true;
+  }
+
   // The sum of a convolution is written over its residual, if this is the last that reads it.
   void share_sums() {
     for (size_t i = 0; i < lines_.size(); ++i) {
@@ -91,7 +119,10 @@ class Planner {
       if (from.line < 0 || is_output(from)) continue;  // memory of the host
       if (last_use_[key(from)] != static_cast<int>(i)) continue;
       if (bytes_of(type_of(from)) != bytes_of(type_of(out))) continue;
-      const auto reads = [&](const RegionValue& v) { return base_of(v) == from; };
+      const auto reads = [&](const RegionValue& v) {
+        const auto part = parts_.find(key(v));
+        return base_of(v) == from || (part != parts_.end() && part->second.whole == key(from));
+      };
       if (std::count_if(line.inputs.begin(), line.inputs.end(), reads) != 1) continue;
       for (auto& bases : base_) {
         for (RegionValue& base : bases) {
@@ -118,7 +149,7 @@ class Planner {
         if (v.line < 0 || is_view_[v.line] || is_output(v) || !(base_of(v) == v) || uses[key(v)] != 1) continue;
         if (owns_more_than_itself(v) || !line.op->is_part(static_cast<int>(k), types_in(line), &offset)) continue;
         if (!made_[v.line].kernel->writes_rows() && !write_rows(v.line)) continue;
-        parts_[key(v)] = {key(whole), offset};
+        parts_[key(v)] = {key(whole), offset, type_of(whole)};
         first_use_[key(whole)] = std::min(first_use_.emplace(key(whole), static_cast<int>(i)).first->second, v.line);
       }
     }
@@ -172,9 +203,10 @@ class Planner {
     arena_bytes_ = arena.bytes;
     for (size_t i = 0; i < keys.size(); ++i) places_[keys[i]] = {Place::kArena, arena.offsets[i]};
     for (const auto& part : parts_) {
-      const TensorType& whole = types_[part.second.whole.first][part.second.whole.second];
-      const auto row_bytes = static_cast<int64_t>(whole.shape.back() * size_of(whole.dtype));
-      places_[part.first] = {Place::kArena, places_.at(part.second.whole).at + part.second.offset, row_bytes};
+      const TensorType& rows = part.second.rows;
+      const Key whole = key(base_of({part.second.whole.first, part.second.whole.second}));
+      const auto row_bytes = static_cast<int64_t>(rows.shape.back() * size_of(rows.dtype));
+      places_[part.first] = {Place::kArena, places_.at(whole).at + part.second.offset, row_bytes};
     }
     for (size_t i = 0; i < op_.outputs.size(); ++i) places_[key(op_.outputs[i])] = {Place::kOutput, i};
   }
@@ -226,9 +258,10 @@ class Planner {
   struct Part {
     Key whole;
     size_t offset;
+    TensorType rows;  // of the whole
   };
   std::vector<Made> made_;        // of each line that is no view
-  std::map<Key, Part> parts_;     // values that are written into another one
+  std::map<Key, Part> parts_;     // values that are written into another one, or read from it
   std::map<Key, int> first_use_;  // of memory that others write into first
   std::map<Key, int> last_use_;   // of memory, by the value that owns it
   std::map<Key, Place> places_;

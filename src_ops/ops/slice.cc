@@ -89,6 +89,16 @@ StridedCopy SliceOp::plan(const Shape& data) const {
   return copy;
 }
 
+bool SliceOp::is_cut(const Shape& data, size_t* offset) const {
+  const size_t last = data.size() - 1;
+  for (size_t i = 0; i < data.size(); ++i) {
+    const Range r = range(i, data[i]);
+    if (r.step != 1 || r.count < 1 || (i < last && r.count != data[i])) return false;
+    if (i == last) *offset = static_cast<size_t>(r.start);  // of 8-bit values
+  }
+  return true;
+}
+
 bool SliceOp::mixes_examples(const std::vector<TensorType>&) const {
   return !step.empty() && step[0].given && step[0].value != 1;
 }

@@ -20,6 +20,7 @@ class SliceOp : public MoveOp {
   explicit SliceOp(const Attrs& attrs);
   void infer_shapes(std::vector<Shape>* in, std::vector<Shape>* out) const override;
   StridedCopy plan(const Shape& data) const override;
+  bool is_cut(const Shape& data, size_t* offset) const override;
   bool mixes_examples(const std::vector<TensorType>& in) const override;
 
   std::vector<Bound> begin, end, step;  // for the first axes; the others are whole

@@ -14,7 +14,7 @@ def _cases(draw):
     channels = draw(st.sampled_from([1, 3, 7, 16, 24, 48, 64, 65, 96, 130]))
     begin, end = draw(pads), draw(pads)
     sizes = [draw(st.integers(max(1, 3 - begin[i] - end[i]), 18)) for i in (0, 1)]
-    dtype, out = draw(st.sampled_from(["int8", "uint8"])), draw(st.sampled_from(["int8", "uint8"]))
+    dtype, out = draw(st.sampled_from(["int8", "uint8"])), draw(st.sampled_from(["int8", "uint8", "float32"]))
     stride = draw(st.integers(1, 2))
     attrs = {
         "kernel": (3, 3),
@@ -25,11 +25,14 @@ def _cases(draw):
         "num_group": channels,
         "no_bias": draw(st.booleans()),
         "in_zero_point": draw(st.sampled_from([0, 5, *LIMITS[dtype]])),
-        "out_zero_point": draw(st.sampled_from([0, 3, *LIMITS[out]])),
         "in_scale": 0.5,
-        "out_scale": draw(st.sampled_from([0.9, 0.9, 1e-9])),  # the last: products that int32 does not hold
         "out_type": out,
     }
+    if out == "float32":
+        attrs["sum"] = draw(st.sampled_from(["none", "before_act"]))
+    else:
+        attrs["out_zero_point"] = draw(st.sampled_from([0, 3, *LIMITS[out]]))
+        attrs["out_scale"] = draw(st.sampled_from([0.9, 0.9, 1e-9]))  # the last: products that int32 does not hold
     shape = (draw(st.integers(1, 2)), *sizes, channels)
     return dtype, shape, {**attrs, **draw(st.sampled_from(ACTS))}, draw(st.integers(0, 2**31))
 
@@ -49,6 +52,9 @@ def test_equals_the_reference(case):
     if not attrs["no_bias"]:
         inputs.append(rng.randint(-9000, 9000, channels).astype(np.int32))
     inputs += slopes(rng, attrs, channels)
+    if attrs.get("sum") == "before_act":
+        (alone,) = call("mxq_conv", inputs, {**attrs, "sum": "none", "backend": "ref"})
+        inputs.append(rng.uniform(-30, 30, alone.shape).astype(np.float32))
     (expected,) = call("mxq_conv", inputs, {**attrs, "backend": "ref"})
     for backend in ("vnni", "auto"):
         (got,) = call("mxq_conv", inputs, {**attrs, "backend": backend})
@@ -61,7 +67,7 @@ def test_other_convolutions_are_refused():
     refused = [
         {"dilate": (2, 2)},
         {"stride": (1, 2)},
-        {"out_type": "float32"},
+        {"out_type": "int32"},
     ]
     for change in refused:
         try:

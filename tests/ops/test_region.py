@@ -20,9 +20,9 @@ from .calling import call, check_all, error_of, integers, nd, threads
 CONV = {"num_filter": "6", "kernel": "(1, 1)", "in_scale": "0.02", "out_scale": "0.05"}
 
 
-def _weights(rng, channels=6, kernel=(1, 1)):
+def _weights(rng, channels=6, kernel=(1, 1), groups=1):
     return [
-        integers(rng, "int8", (channels, channels, *kernel)),
+        integers(rng, "int8", (channels, channels // groups, *kernel)),
         rng.uniform(0.001, 0.01, channels).astype(np.float32),
         rng.randint(-900, 900, channels).astype(np.int32),
     ]
@@ -53,7 +53,7 @@ class Builder:
     def conv(self, rng, x, residual=None, kernel=(1, 1), **attrs):
         """As many channels as there are, and as many pixels."""
         channels = self.results[id(x.node), x.index].shape[-1]
-        params = [self.param(a) for a in _weights(rng, channels, kernel)]
+        params = [self.param(a) for a in _weights(rng, channels, kernel, int(attrs.get("num_group", 1)))]
         around = str(tuple(k // 2 for k in kernel))
         attrs = {**CONV, "kernel": str(kernel), "num_filter": str(channels), **attrs}
         if kernel != (1, 1):
@@ -79,14 +79,14 @@ class Builder:
 
 
 @given(st.data(), st.integers(0, 1000))
-@settings(max_examples=80, derandomize=True, deadline=None)
+@settings(max_examples=160, derandomize=True, deadline=None)
 def test_equals_its_operators(data, seed):
     rng = np.random.RandomState(seed)
     b = Builder([integers(rng, "int8", (2, 3, 3, 6))])
     values = [b.inputs[0]]
     for _ in range(data.draw(st.integers(1, 8))):
         x = data.draw(st.sampled_from(values))
-        kind = data.draw(st.sampled_from(["conv", "sum", "sum", "move", "pool", "add"]))
+        kind = data.draw(st.sampled_from(["conv", "sum", "sum", "move", "pool", "add", "half", "half"]))
         if kind == "conv":
             values.append(b.conv(rng, x))
         elif kind == "sum":  # in place where the residual is not read again; sometimes of the data itself
@@ -97,6 +97,15 @@ def test_equals_its_operators(data, seed):
             values.append(b.add("mxq_reshape", [flat], shape="(-1, 3, 3, 6)"))
         elif kind == "pool":
             values.append(b.add("mxq_pooling", [x], kernel="(3, 3)", pad="(1, 1)", pool_type="max"))
+        elif kind == "half":  # depthwise layers read it where it lies, others a copy
+            wide = b.add("mxq_concat", [x, data.draw(st.sampled_from(values))], num_args="2", dim="3")
+            first = data.draw(st.integers(0, 6))
+            ends = {"begin": f"(None, None, None, {first})", "end": f"(None, None, None, {first + 6})"}
+            half = b.add("mxq_slice", [wide], **ends)
+            readers = data.draw(st.integers(0, 2))
+            values += [b.conv(rng, half, kernel=(3, 3), num_group="6") for _ in range(readers)]
+            if not readers or data.draw(st.booleans()):
+                values.append(half)
         else:
             values.append(b.add("mxq_elemwise_add", [x, data.draw(st.sampled_from(values))], out_scale="2.0"))
     chosen = data.draw(st.lists(st.sampled_from(values[1:]), min_size=1, max_size=3, unique_by=lambda v: id(v.node)))
