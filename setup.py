@@ -6,6 +6,7 @@
 import concurrent.futures
 import fcntl
 import glob
+import itertools
 import os
 import platform
 import re
@@ -40,6 +41,11 @@ ONEDNN_VERSION = "2023.2.0"
 JOBS = int(os.environ.get("MXQ_JOBS", "2"))
 #: MXQ_ONEDNN=0 leaves oneDNN out: mxq's own implementations only. For builds on machines without it, of tests on a GPU.
 WITH_ONEDNN = os.environ.get("MXQ_ONEDNN", "1") != "0"
+
+#: MXQ_MANYLINUX=1 builds for wheels that install on Linux with glibc 2.28 or newer: libstdc++ is linked in, and what
+#: newer systems ask of glibc goes through src_ops/portable. ci/wheel_symbols.py looks at what is left.
+MANYLINUX = os.environ.get("MXQ_MANYLINUX", "0") != "0"
+PLATFORM = "manylinux_2_28_x86_64"
 
 FLAGS = "-O3 -std=c++17 -fPIC -fopenmp -ffp-contract=off -Wall -Wextra -pthread".split()
 #: MXQ_SANITIZE=1 builds mxq/lib/libmxq_sanitized.so in place of libmxq_cpu.so, with GCC's sanitizers for addresses and
@@ -171,6 +177,7 @@ class BuildNative(build_ext):
         else:
             includes += ["-DMXQ_NO_ONEDNN"]
         sources = [s for s in sources if is_onednn(s) is None or is_onednn(s) == WITH_ONEDNN]
+        sources = [s for s in sources if MANYLINUX or os.path.basename(os.path.dirname(s)) != "portable"]
         renames = [f"-D{name}=mxq_replaced{name}" for name in REPLACED]
         work = [(source, includes) for source in sources + (flavour.more_sources() if flavour else [])]
         work.append((lib_api, includes + renames + ["-w"]))
@@ -192,7 +199,7 @@ class BuildNative(build_ext):
             if self.force or is_stale(out, command):
                 jobs.append((name, command, out))
         with concurrent.futures.ThreadPoolExecutor(JOBS) as pool:
-            failed = [name for name in pool.map(compile_one, jobs) if name]
+            failed = [name for name in pool.map(Compilation(len(jobs)), jobs) if name]
         self.failed = failed
         if failed and (flavour or not self.inplace):
             raise SetupError(self.failure())
@@ -210,7 +217,11 @@ class BuildNative(build_ext):
         link += SANITIZERS if SANITIZE else ["-Wl,--no-undefined"]  # those are in what is preloaded
         link += [*linked, archive, *dnnl, *(flavour.link_flags() if flavour else []), "-o", target + ".new"]
         # From site-packages/mxq/lib, four up is the lib folder of the environment, where the oneDNN wheel put its own.
-        rpaths = ["$ORIGIN/../../../..", os.path.join(sys.prefix, "lib")]
+        rpaths = ["$ORIGIN/../../../.."]
+        if MANYLINUX:
+            link += ["-static-libstdc++", "-Wl,--exclude-libs,libstdc++.a"]
+        else:
+            rpaths.append(os.path.join(sys.prefix, "lib"))
         link += [f"-Wl,--enable-new-dtags,-rpath,{path}" for path in rpaths]
         if not jobs and not is_stale(target, link, linked + [archive], objects):
             return
@@ -245,21 +256,32 @@ def is_stale(out, command, needs=None, folder=None):
         return True
 
 
-def compile_one(job):
-    """Returns the name of a source that does not compile, else None."""
-    name, command, out = job
-    print(f"compiling {name}", flush=True)
-    if subprocess.run(command).returncode:
-        return name
-    remember(out, command)
-    return None
+class Compilation:
+    """Compiles sources and counts them: on a terminal in one line, elsewhere with a line for every tenth."""
+
+    def __init__(self, total):
+        self.total, self.numbers = total, itertools.count(1)
+
+    def __call__(self, job):
+        """Returns the name of a source that does not compile, else None."""
+        name, command, out = job
+        number = next(self.numbers)
+        text = f"compiling {number} of {self.total}: {name}"
+        if sys.stdout.isatty():
+            print(f"\r\x1b[K{text}", end="\n" if number == self.total else "", flush=True)
+        elif number % 10 == 1 or number == self.total:
+            print(text, flush=True)
+        if subprocess.run(command).returncode:
+            return name
+        remember(out, command)
+        return None
 
 
 class PlatformWheel(bdist_wheel):
     """One wheel for all versions of Python: the library does not use Python's ABI."""
 
     def get_tag(self):
-        return ("py3", "none") + super().get_tag()[2:]
+        return ("py3", "none", PLATFORM) if MANYLINUX else ("py3", "none") + super().get_tag()[2:]
 
 
 setup(

@@ -7,10 +7,14 @@
 Importing it registers the int8 operators with MXNet, so that saved int8 networks load and run.
 """
 
+import numpy as _numpy
+
 from .native import library_path, num_threads, set_num_threads
 from .native import load as _load
+from .native.host_numpy import supply as _supply
 from .version import __version__  # noqa: F401
 
+_supply(_numpy)  # before MXNet is imported
 _load()
 
 from . import contrib, data  # noqa: E402  (the operators come first)

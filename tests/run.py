@@ -171,6 +171,19 @@ def run_file(target: str, timeout: float) -> Outcome:
     return Outcome(target, passed, failed, skipped, seconds, text, times)
 
 
+def _progress(done: int, total: int, seconds: float) -> str:
+    """How many files are done, and about how long the others take: as those so far, the long ones being first.
+
+    >>> _progress(50, 150, 120.0)
+    '[50 of 150 files, at most 4 min left]'
+    """
+    if done == total:
+        return f"[{total} files, {seconds / 60:.0f} min]" if total > 1 else ""
+    left = seconds / done * (total - done)
+    told = f"{left / 60:.0f} min" if left >= 90 else f"{left:.0f} s"
+    return f"[{done} of {total} files, at most {told} left]"
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("paths", nargs="*", help="files, folders, or file:function; default: all")
@@ -180,6 +193,7 @@ def main() -> int:
     options = parser.parse_args()
 
     outcomes = []
+    start = time.time()
     with concurrent.futures.ThreadPoolExecutor(options.processes) as pool:
         jobs = [pool.submit(run_file, target, options.timeout) for target in targets_of(options.paths)]
         for job in concurrent.futures.as_completed(jobs):
@@ -188,7 +202,8 @@ def main() -> int:
             if outcome.failed or options.verbose:
                 print(outcome.output)
             counts = f"{outcome.passed} passed, {outcome.failed} failed, {outcome.skipped} skipped"
-            print(f"{outcome.target}: {counts}, {outcome.seconds:.1f} s", flush=True)
+            progress = _progress(len(outcomes), len(jobs), time.time() - start)
+            print(f"{outcome.target}: {counts}, {outcome.seconds:.1f} s {progress}".rstrip(), flush=True)
 
     times = {name: seconds for outcome in outcomes for name, seconds in outcome.times.items()}
     for name in sorted(times, key=times.get, reverse=True)[:SLOWEST]:

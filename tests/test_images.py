@@ -261,6 +261,8 @@ def test_labels_of_a_file_and_of_arrays():
         np.savez(named, data=np.zeros((3, 2)), label=np.array([1, 0, 2]))
         found = read_examples(named, 2, Images())
         assert found.labels.tolist() == [1, 0] and found.total == 2
+        assert read_examples(f"{named}:label", None, Images()).data.tolist() == [1, 0, 2]
+        refused(lambda: read_examples(f"{named}:dat", None, Images()), "'dat'", "nearest: data", error=ConfigError)
 
 
 def test_options_for_images_are_refused_for_arrays():

@@ -109,11 +109,11 @@ def main() -> None:
         for block, prefix in zip((net, quantized), prefixes):
             block(mx.nd.array(test_images[:1]))
             block.export(prefix)
-        compare(prefixes, test_images, test_labels, options.rounds)
         # A deployment has the two saved files only.
         command = [sys.executable, os.path.join(HERE, "predict.py"), prefixes[1]]
         done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
         print(f"loaded in a new process: accuracy {json.loads(done.stdout)['accuracy']:.2f} %")
+        compare(prefixes, test_images, test_labels, options.rounds)
 
 
 def compare(prefixes, test_images: np.ndarray, test_labels: np.ndarray, rounds: int) -> None:
@@ -134,7 +134,6 @@ def compare(prefixes, test_images: np.ndarray, test_labels: np.ndarray, rounds: 
     rows.append(("batch of 60, ms", f"{speed.first_ms:.2f}", f"{speed.second_ms:.2f}", f"speed-up {speed}"))
     print(measure.table(rows))
     print(f"speed: median of {rounds} interleaved rounds (range); float is MXNet's own fused network")
-    print()
 
 
 if __name__ == "__main__":

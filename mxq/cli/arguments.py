@@ -127,7 +127,7 @@ def add_data(parser: argparse.ArgumentParser, *, examples: int = 256, what: str 
 def read_data(path: str, args: argparse.Namespace, n: Optional[int], dtype: str = "float32") -> Examples:
     """Examples of a file or folder, as the options say. With integers `mean` and `std` are the network's own."""
     integers = dtype != "float32"
-    if dtype == "int8" and not path.endswith((".npy", ".npz")):
+    if dtype == "int8" and not (path.endswith(".npy") or ".npz" in path):
         raise ConfigError(f"{path!r}: int8 data are arrays, .npy or .npz; images are uint8")
     how = Images(
         args.shape,

@@ -8,14 +8,14 @@ from typing import Dict, Iterator, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
-from ..errors import ConfigError
+from ..errors import ConfigError, nearest
 from .image_set import Images, ImageSet, normalized, spread, unsized
 from .labels import read_labels
 from .listing import LISTS, listing
 
 ACCEPTED = (
     "a folder of images (in it, or a folder for each class), a text file that lists them, .rec (RecordIO images), .npy "
-    "(one input, first axis = examples) or .npz (an array for each input)"
+    "(one input, first axis = examples) or .npz (an array for each input; FILE.npz:NAME is one of its arrays)"
 )
 #: Names of an array of classes in a .npz file.
 LABELS = ("label", "labels", "softmax_label")
@@ -93,6 +93,7 @@ def read_examples(
         ConfigError: no such kind of file, or images without a shape. GraphError, OSError: a file that does not read.
     """
     images.check()
+    path, array = _one_of(path)
     ending = os.path.splitext(path)[1].lower()
     if ending in (".npy", ".npz"):
         for name in ("bgr", "resize"):
@@ -100,7 +101,7 @@ def read_examples(
                 raise ConfigError(f"--{name} is for images, and {path!r} holds arrays as the network takes them")
         if list_file is not None:
             raise ConfigError(f"--list {list_file!r}: {path!r} is no folder of images")
-        found, total = _array(path, n) if ending == ".npy" else _arrays(path, n)
+        found, total = _array(path, n) if ending == ".npy" else _arrays(path, n, array)
         if labels_file is not None:
             found = found._replace(labels=read_labels(labels_file, total)[:n])
         return found._replace(data=_normalized(found.data, images))
@@ -153,8 +154,21 @@ def _array(path: str, n: Optional[int]) -> Tuple[Examples, int]:
         return Examples(np.array(mapped[:n]), None, None), len(mapped)
 
 
-def _arrays(path: str, n: Optional[int]) -> Tuple[Examples, int]:
+def _one_of(path: str) -> Tuple[str, Optional[str]]:
+    """The file, and the array in it that ``FILE.npz:NAME`` names."""
+    file, colon, name = path.rpartition(".npz:")
+    return (f"{file}.npz", name) if colon and not os.path.exists(path) else (path, None)
+
+
+def _arrays(path: str, n: Optional[int], array: Optional[str] = None) -> Tuple[Examples, int]:
     with _reading(path), np.load(path, allow_pickle=False) as file:
+        if array is not None:
+            if array not in file.files:
+                raise ConfigError(
+                    f"data file {path!r} has no array {array!r}{nearest(array, file.files)}; it has "
+                    f"{', '.join(file.files)}"
+                )
+            return Examples(file[array][:n], None, None), len(file[array])
         whole = {name: file[name] for name in file.files}
         count = max(map(len, whole.values()), default=0)
         arrays = {name: array[:n] for name, array in whole.items()}
