@@ -44,7 +44,7 @@ def quantize_model(
     quantized_dtype: str = "auto",
     zero_points: bool = True,
     activation_bits: Optional[int] = None,
-    precision_budget: float = 0.05,
+    precision_budget: float = 0.1,
     range_headroom: float = 0.05,
     equalize: bool = True,
     quantize_granularity: Union[str, Mapping[str, str]] = "channel-wise",
@@ -116,9 +116,9 @@ def quantize_model(
             residual sums, poolings and concats between them are float. The rounding of activations all but vanishes,
             for about twice the multiplications and four times the memory traffic of activations; operators other than
             those named, and grouped convolutions that add behind their activation, still read 8 bits.
-        precision_budget: share of the network's multiplications (and weights) that may be added where one tensor makes
-            much of the noise: layers read it with 11 bits, poolings, concats and sums as float. Noise is measured on a
-            few calibration examples; what is spread evenly, or near float, stays as it is. `model.precision` and the
+        precision_budget: share of the network's time, as estimated, and of its weights that may be added where one
+            tensor makes much of the noise: layers read it with 11 bits, poolings, concats and sums as float. Noise is
+            measured on a few calibration examples; what is spread evenly, or near float, stays as it is. `model.precision` and the
             report say what was spent. 0: nothing. Not with activation_bits=11, nor with a calib_table, which says what
             is finer.
         range_headroom: share of the noise that may be added for ranges up to twice as wide as calibration chose them,

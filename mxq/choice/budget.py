@@ -1,4 +1,4 @@
-"""Spends a small part of a network's multiplications on the tensors whose rounding makes most of the noise.
+"""Spends a small part of a network's time, as estimated, on the tensors whose rounding makes most of the noise.
 
 In many networks one or two tensors make nearly all of it: what a global pooling reads, or a depthwise layer before the
 embedding. Such a tensor is read with 11 bits by layers that multiply, and as float by poolings, concats and sums (see
@@ -20,10 +20,10 @@ from ..network.graph import Graph, Value
 from ..network.identity import tensor_key
 from ..network.part import Runner
 from ..ops import COMPUTE, UNIT, lookup
-from ..ops.multiplications import multiplications
 from ..passes.annotate import quantized_values
 from ..passes.insert_qdq import finer_readers
 from ..report.precision import FinerTensor, Precision
+from .effort import effort, effort_of_parts, effort_of_value
 from .together import moved_together
 
 _log = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ _NEARLY, _MEASURED = 0.5, 12
 
 
 class _Candidate(NamedTuple):
-    """Tensors that go together, what reading them finer costs (share of the multiplications), and their noise."""
+    """Tensors that go together, what reading them finer costs (share of time or weights), and their noise."""
 
     keys: Tuple[str, ...]
     readers: Tuple[str, ...]
@@ -70,7 +70,7 @@ def spend(
         qdq: the network with explicit quantization that the table gives.
         batches: a few examples.
         watched: values of `floats` at which noise counts.
-        budget: share of the network's multiplications that may be added.
+        budget: share of the network's time (mxq.choice.effort) and of its weights that may be added.
         fixed: inputs that are integers.
         quantized: from a table to the network with explicit quantization.
         finer: the table in which these tensors have more than 8 bits.
@@ -124,11 +124,12 @@ def _choose(candidates: List[_Candidate], noise: float, budget: float) -> List[_
 
 def _candidates(annotated: Graph, fixed: Dict) -> List[_Candidate]:
     """Groups of tensors of which every reader can do better than 8 bits."""
-    counts = {node.name: multiplications(node, annotated) for node in annotated.nodes if _multiplies(node)}
-    if not counts or any(count is None for count in counts.values()):
+    layers = {node.name: node for node in annotated.nodes if _multiplies(node)}
+    efforts = [effort(node, annotated) for node in layers.values()]
+    if not efforts or None in efforts:
         return []
-    total = sum(counts.values())
-    weights = {node.name: annotated.param_of(node.inputs[1]).size for node in annotated.nodes if _multiplies(node)}
+    total = sum(efforts)
+    weights = {name: annotated.param_of(node.inputs[1]).size for name, node in layers.items()}
     all_weights = sum(weights.values())
     values = {tensor_key(v): v for v in quantized_values(annotated)}
     readers = finer_readers(annotated, 11, fixed)
@@ -138,9 +139,10 @@ def _candidates(annotated: Graph, fixed: Dict) -> List[_Candidate]:
         if any(found_uses is None for found_uses in uses):
             continue
         names = tuple(dict.fromkeys(use.node.attrs[UNIT] for group in uses for use in group))
+        longer = sum(effort_of_parts(layers[name], annotated) for name in names)
+        longer += sum(effort_of_value(values[key], annotated, parts=bool(group)) for key, group in zip(keys, uses))
         # Weights for both parts are stored; where they are many, they count.
-        more = (sum(weights[n] for n in names) / all_weights, sum(counts[n] for n in names) / total)
-        cost = max(more)
+        cost = max(sum(weights[name] for name in names) / all_weights, longer / total)
         found.append(_Candidate(tuple(keys), names, cost, 0.0))
     return found
 

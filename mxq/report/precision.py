@@ -9,8 +9,7 @@ class FinerTensor(NamedTuple):
     Attributes:
         name: node that computes it, with ``:index`` behind it for outputs after the first.
         share: its part in the noise of the int8 network, as estimated, 0 to 1.
-        cost: additional multiplications, or weights where these are more, of the layers that read it, as a part of all
-            that the network has.
+        cost: additional time, as estimated, or weights where these are more, as a part of all that the network has.
         readers: layers that read it in two parts; others read it as float.
     """
 
@@ -24,7 +23,7 @@ class Precision(NamedTuple):
     """What `precision_budget` was spent on; `model.precision`.
 
     Attributes:
-        budget: share of the network's multiplications, and of its weights, that might be added.
+        budget: share of the network's time and of its weights that might be added.
         examples: calibration examples that noise was measured on.
         before, after: mean SQNR in dB of the outputs, before and after (of the last layers where outputs select or
             their heads train); None where nothing was measured.
@@ -41,7 +40,7 @@ class Precision(NamedTuple):
 
     @property
     def spent(self) -> float:
-        """Share of the network's multiplications or weights that was added."""
+        """Share of the network's time or weights that was added."""
         return sum(tensor.cost for tensor in self.tensors)
 
     def summary(self) -> str:
@@ -49,7 +48,7 @@ class Precision(NamedTuple):
 
         >>> tensor = FinerTensor("gap", 0.8, 0.0, ())
         >>> Precision(0.05, 4, 21.5, 28.0, (tensor,), "").summary()
-        'more than 8 bits for gap (80 % of the noise): 21.5 dB, now 28.0 dB, for 0.0 % more multiplications or weights'
+        'more than 8 bits for gap (80 % of the noise): 21.5 dB, now 28.0 dB, for 0.0 % more time or weights'
         >>> Precision(0.05, 4, 36.0, None, (), "it is near float").summary()
         '8 bits everywhere: it is near float'
         """
@@ -58,5 +57,5 @@ class Precision(NamedTuple):
         names = ", ".join(f"{t.name} ({100 * t.share:.0f} % of the noise)" for t in self.tensors)
         return (
             f"more than 8 bits for {names}: {self.before:.1f} dB, now {self.after:.1f} dB, "
-            f"for {100 * self.spent:.1f} % more multiplications or weights"
+            f"for {100 * self.spent:.1f} % more time or weights"
         )

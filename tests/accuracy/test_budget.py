@@ -64,11 +64,11 @@ def _case(name):
 def test_what_dominates_is_read_finer(name):
     net, data = _case(name), _data()
     plain = mxq.quantize_model(net[0], net[1:3], data, precision_budget=0, **OPTIONS)
-    model = mxq.quantize_model(net[0], net[1:3], data, precision_budget=0.2, **OPTIONS)
+    model = mxq.quantize_model(net[0], net[1:3], data, precision_budget=0.6, **OPTIONS)
     assert plain.precision is None and plain.table.finer == ()
     first = model.precision.tensors[0]
     assert first.name.split(", ")[0] == "wide" and first.share > 0.3 and first.readers == ("c",), model.precision
-    assert 0 < model.precision.spent <= 0.2
+    assert 0 < model.precision.spent <= 0.6
     assert model.precision.summary() in model.report.summary()
     unseen = {"data": np.random.RandomState(6).normal(0, 1, (16, 3, 12, 12)).astype(np.float32)}
     exact, before, after = (forward(of, unseen)[0] for of in (net, plain, model))
@@ -90,7 +90,8 @@ def test_a_global_pooling_reads_float():
     params = {name: array for name, array in net[1].items() if name[0] in "ab"}
     params.update(fc_weight=mx.nd.array(np.float32([[1 / 600] + [1] * 7] * 5)), fc_bias=mx.nd.zeros(5))
     model = mxq.quantize_model(sym, params, _data(), **OPTIONS)
-    assert ("elu", 0.0, ()) in [(t.name, t.cost, t.readers) for t in model.precision.tensors], model.precision
+    (found,) = [tensor for tensor in model.precision.tensors if tensor.name == "elu"]
+    assert 0 < found.cost < 0.2 and found.readers == (), model.precision
     assert "elu_quantize" not in [node.name for node in model.operators.nodes]
 
 
@@ -108,7 +109,7 @@ def test_nothing_is_spent_on_what_costs_too_much_or_is_near_float():
 
 def test_the_same_from_data_in_any_order_from_statistics_and_from_merged_ones():
     net, data = _case("depthwise"), _data()
-    options = {"preflight": False, "verify": False, "equalize": False, "precision_budget": 0.2}
+    options = {"preflight": False, "verify": False, "equalize": False, "precision_budget": 0.6}
     model = mxq.quantize_model(net[0], net[1:3], data, **options)
     assert model.table.finer
     turned = mxq.quantize_model(net[0], net[1:3], [data[20:][::-1], data[:20]], **options)
@@ -126,7 +127,7 @@ def test_the_same_from_data_in_any_order_from_statistics_and_from_merged_ones():
 
 def test_integers_as_data():
     net, raw = _case("depthwise"), np.random.RandomState(0).randint(0, 256, (32, 3, 12, 12)).astype(np.uint8)
-    options = {**OPTIONS, "input_dtype": "uint8", "mean": 127, "std": 60, "precision_budget": 0.2}
+    options = {**OPTIONS, "input_dtype": "uint8", "mean": 127, "std": 60, "precision_budget": 0.6}
     model = mxq.quantize_model(net[0], net[1:3], raw, **options)
     assert [t.name for t in model.precision.tensors][:1] == ["wide"], model.precision
 
@@ -156,9 +157,12 @@ def test_tensors_that_are_only_moved_go_together():
     found = {candidate.keys: candidate for candidate in _candidates(annotate(graph), {})}
     assert set(found) == {("data",), ("a_relu", "pool"), ("b_relu", "c_relu", "cat")}
     assert found["a_relu", "pool"].readers == ("b", "c") and found["b_relu", "c_relu", "cat"].readers == ("d",)
-    count = {"a": 6 * 27 * 64, "b": 3 * 54 * 16, "c": 4 * 54 * 16, "d": 5 * 63 * 16}
+    count = {"a": 6 * 27 * 128, "b": 3 * 54 * 32, "c": 4 * 54 * 32, "d": 5 * 63 * 32}
+    written = {"a": 6 * 128, "b": 3 * 32, "c": 4 * 32, "d": 5 * 32}
+    time = sum(count[name] + 30 * written[name] for name in count)
+    longer = count["b"] + count["c"] + 8 * 6 * 128 + 64 * 6 * 32
     weights = {"a": 162, "b": 162, "c": 216, "d": 315}
-    cost = max((count["b"] + count["c"]) / sum(count.values()), (162 + 216) / sum(weights.values()))
+    cost = max(longer / time, (162 + 216) / sum(weights.values()))
     assert np.isclose(found["a_relu", "pool"].cost, cost)
 
 

@@ -286,7 +286,7 @@ def test_arguments_that_are_not_accepted():
         ({"ctx": [mx.cpu(0), mx.cpu(1)]}, ["single ctx"]),
         ({"ctx": "cpu"}, ["single ctx"]),
         ({"data_names": ["image"]}, ["image", "data"]),
-        ({"calib_mode": "naive", "calib_data": "calib.rec"}, ["str"]),
+        ({"calib_mode": "naive", "calib_data": "calib.rec"}, ["the path 'calib.rec'", "mxq.data.images"]),
     ):
         refused(lambda o=options: quantize_model(sym, args, aux, **{"calib_mode": "none", **o}), *parts)
     refused(lambda: quantize_model_mkldnn(sym, args, aux, ctx=mx.gpu(0), calib_mode="none"), "gpu")
