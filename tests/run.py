@@ -188,7 +188,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("paths", nargs="*", help="files, folders, or file:function; default: all")
     parser.add_argument("--processes", type=int, default=2, help="files run at a time (default %(default)s)")
-    parser.add_argument("--timeout", type=float, default=900, help="seconds for one file (default %(default)s)")
+    parser.add_argument("--timeout", type=float, default=1800, help="seconds for one file (default %(default)s)")
     parser.add_argument("--verbose", action="store_true", help="show the output of files that pass, too")
     options = parser.parse_args()
 

@@ -231,7 +231,7 @@ def test_options_of_the_scripts_of_mxnet_are_known():
 
 def test_quickstart():
     command = [sys.executable, os.path.join(EXAMPLE, "quickstart", "quickstart.py"), "--epochs", "2", "--rounds", "2"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stderr
     accuracy = re.search(r"^accuracy % +([\d.]+) +([\d.]+)", done.stdout, re.MULTILINE)
     assert accuracy, done.stdout
@@ -247,7 +247,7 @@ def test_comparison_of_real_networks():
     command = [sys.executable, os.path.join(EXAMPLE, "compare_networks.py"), "--networks", "squeezenet1.1"]
     command += ["--images", "60", "--calib-images", "32", "--rounds", "1", "--seconds", "0.1"]
     command += ["--json", path("c.json"), "--png", path("c.png"), "--data", realdata.data_dir()]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stderr
     with open(path("c.json")) as file:
         (row,) = json.load(file)["rows"]

@@ -127,7 +127,7 @@ np.save(folder + "/y.npy", np.stack([r.asnumpy() for r in results]))
         np.save(os.path.join(folder, "x.npy"), IMAGES[:3])
         environment = dict(os.environ, PYTHONPATH=REPO)
         command = [sys.executable, "-c", code, folder]
-        done = subprocess.run(command, env=environment, stderr=subprocess.PIPE, timeout=300)
+        done = subprocess.run(command, env=environment, stderr=subprocess.PIPE, timeout=900)
         assert done.returncode == 0, done.stderr.decode()
         found = np.load(os.path.join(folder, "y.npy"))
     expected = block(mx.nd.array(IMAGES[:3])).asnumpy()
@@ -140,7 +140,7 @@ def test_int8_network_without_mxq_says_so():
     with tempfile.TemporaryDirectory() as folder:
         block.export(os.path.join(folder, "net"))
         path = os.path.join(folder, "net-symbol.json")
-        done = subprocess.run([sys.executable, "-c", code, path], stderr=subprocess.PIPE, timeout=300, cwd=folder)
+        done = subprocess.run([sys.executable, "-c", code, path], stderr=subprocess.PIPE, timeout=900, cwd=folder)
     assert done.returncode == 1  # MXNet's own error, no crash
     assert "mxq_" in done.stderr.decode()
 

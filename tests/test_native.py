@@ -28,7 +28,7 @@ def python(code: str, path: str = os.path.dirname(PACKAGE), env=None) -> subproc
         text=True,
         env={**os.environ, "PYTHONPATH": path, **(env or {})},
         cwd=tempfile.gettempdir(),
-        timeout=300,
+        timeout=900,
     )
 
 

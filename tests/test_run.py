@@ -31,7 +31,7 @@ def test_a_call_that_lacks_an_argument_fails():
         path = os.path.join(folder, "test_lacking.py")
         with open(path, "w") as file:
             file.write(LACKING)
-        outcome = run_file(path, timeout=120)
+        outcome = run_file(path, timeout=900)
     assert outcome[1:4] == (1, 2, 1), outcome
     assert "in test_lacks_an_argument\n" in outcome.output and "in test_lacks_an_argument_too\n" in outcome.output
     assert "needs() missing 1 required positional argument" in outcome.output

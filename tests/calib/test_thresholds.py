@@ -1,3 +1,4 @@
+import time
 import timeit
 
 import numpy as np
@@ -295,9 +296,9 @@ def test_entropy_keeps_what_lies_beyond_spikes(seed, share):
 
 
 def test_thresholds_take_milliseconds():
-    """Under 10 ms a tensor on an idle machine; the bound leaves room for a busy one."""
+    """Under 10 ms of processor time a tensor, with room: what else the machine does is not counted."""
     h = histogram(SAMPLES["heavy"])
     for mode in ALL:
         for dtype in TYPES:
-            seconds = min(timeit.repeat(lambda: mode(h, dtype), number=1, repeat=5))  # noqa: B023 called at once
+            seconds = min(timeit.repeat(lambda: mode(h, dtype), number=1, repeat=5, timer=time.thread_time))  # noqa: B023
             assert seconds < 0.1, (mode.__name__, dtype, seconds)
