@@ -118,9 +118,9 @@ def quantize_model(
             those named, and grouped convolutions that add behind their activation, still read 8 bits.
         precision_budget: share of the network's time, as estimated, and of its weights that may be added where one
             tensor makes much of the noise: layers read it with 11 bits, poolings, concats and sums as float. Noise is
-            measured on a few calibration examples; what is spread evenly, or near float, stays as it is. `model.precision` and the
-            report say what was spent. 0: nothing. Not with activation_bits=11, nor with a calib_table, which says what
-            is finer.
+            measured on a few calibration examples; what is spread evenly, or near float, stays as it is.
+            `model.precision` and the report say what was spent. 0: nothing. Not with activation_bits=11, nor with a
+            calib_table, which says what is finer.
         range_headroom: share of the noise that may be added for ranges up to twice as wide as calibration chose them,
             where rounding hardly matters: other data reach further, and what is cut off costs more. Up to twice this
             share where fewer than a hundred examples were seen. With 'mse' and 'auto'. 0: ranges as they are.
