@@ -37,13 +37,14 @@ struct Band {
 // What threads compute side by side: some images each, or some rows where there are fewer images than threads. One
 // where `threads` is 1 or where rows have no data under them.
 std::vector<Band> bands_of(const ConvGeometry& g, int64_t threads) {
-  constexpr int64_t kFewestRows = 2, kBandsPerThread = 2;
+  constexpr int64_t kFewestRows = 2, kManyWeights = 256 << 10;  // bytes, which every band reads
+  const int64_t per_thread = g.out_c * g.depth() > kManyWeights ? 1 : 2;
   const std::vector<Band> whole = {{g, 0, 0}};
   const int64_t in_image = g.in_h * g.in_w * g.in_c, out_row = g.out_w * g.out_c;
   if (threads == 1 || g.pixels() * g.out_c * g.depth() / g.groups < kBytesPerThread * threads) return whole;
   const bool by_images = g.batch >= threads;
-  const int64_t images = by_images ? (g.batch + kBandsPerThread * threads - 1) / (kBandsPerThread * threads) : 1;
-  const int64_t per_image = (kBandsPerThread * threads + g.batch - 1) / g.batch;
+  const int64_t images = by_images ? (g.batch + per_thread * threads - 1) / (per_thread * threads) : 1;
+  const int64_t per_image = (per_thread * threads + g.batch - 1) / g.batch;
   const int64_t rows = by_images ? g.out_h : std::max(kFewestRows, (g.out_h + per_image - 1) / per_image);
   std::vector<Band> bands;
   for (int64_t image = 0; image < g.batch; image += images) {
