@@ -32,6 +32,9 @@ from .rounding_noise import RoundedTensor, RoundedWeights, RoundingNoise
 #: Of the norms that stand for the maximum of weights and of a tensor, whose range often ends before its largest values.
 ORDER, TENSOR_ORDER = 8, 4
 ROUNDS = 60
+#: How far log s goes from where it starts: powers of float32 hold no more, and a channel that counts so little is no
+#: worse for it.
+FARTHEST = 9.0
 
 
 def channel_factors(annotated: Graph, statistics: Statistics, steps: Mapping[str, float]) -> Dict[str, np.ndarray]:
@@ -65,7 +68,8 @@ def channel_factors(annotated: Graph, statistics: Statistics, steps: Mapping[str
 def _balanced(noise: RoundingNoise, classes: np.ndarray) -> np.ndarray:
     """log s by class of ties."""
     tensors = [(classes[t.ties], t) for t in noise.tensors]
-    log_s = _start(tensors, len(classes))
+    start = _start(tensors, len(classes))
+    log_s = start.copy()
     weights = [_powers(classes[w.ties], w, log_s) for w in noise.weights]
     for _ in range(ROUNDS):
         # What the noise gains (costs) or loses (saves) with a larger factor, as a share of log s.
@@ -77,6 +81,7 @@ def _balanced(noise: RoundingNoise, classes: np.ndarray) -> np.ndarray:
         moves = (costs > 0) & (saves > 0)
         moves[FIXED] = False
         log_s[moves] += np.clip(np.log(saves[moves] / costs[moves]) / (ORDER + 2), -0.5, 0.5)
+        np.clip(log_s, start - FARTHEST, start + FARTHEST, out=log_s)
     return log_s
 
 

@@ -88,7 +88,7 @@ def assign_ranges(
     for value in quantized:
         key = tensor_key(value)
         tensor_range = fixed.get(key) or _limited(_own_range(table, key, quantized_dtype), value, graph)
-        if key not in fixed and key not in table.dtypes and quantized_dtype == "auto" and _is_input(value):
+        if key not in fixed and key not in table.dtypes and quantized_dtype == "auto" and is_input(value):
             tensor_range = _finer(tensor_range)
         found[(id(value.node), value.index)] = tensor_range
     uses = graph.uses()
@@ -130,12 +130,12 @@ def _limited(given: TensorRange, value: Value, graph: Graph) -> TensorRange:
     return given
 
 
-def _is_input(value: Value) -> bool:
+def is_input(value: Value) -> bool:
     """Whether a value is an input of the network, or one normalized by a function of one number."""
     node = value.node
     return node.is_variable or (
         (node.op in ELEMENTWISE or node.op in BINARY or node.op in ("Cast", "cast"))
-        and all(_is_input(v) for v in node.inputs)
+        and all(is_input(v) for v in node.inputs)
     )
 
 

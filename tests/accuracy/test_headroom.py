@@ -54,8 +54,8 @@ def test_factors_spend_what_is_given_and_no_more():
 
 def test_where_rounding_hardly_matters_ranges_have_room():
     net = _network()
-    plain = _quantized(net, _data(), range_headroom=0)
-    model = _quantized(net, _data())
+    plain = _quantized(net, _data(400), range_headroom=0)
+    model = _quantized(net, _data(400))
     wider = {key: model.table.range(key)[1] / plain.table.range(key)[1] for key in ("loud", "quiet")}
     assert 1 <= wider["loud"] < 1.7 < wider["quiet"] == MOST, wider
     same = _run(net, _data())
@@ -129,3 +129,24 @@ def test_what_is_no_share_is_refused():
     for value in (-0.1, 1.5, "much", True, float("nan")):
         call = functools.partial(_quantized, _network(), _data(), range_headroom=value)
         refused(call, "range_headroom", "from 0")
+
+
+def test_pixels_have_no_room_beyond_the_last_level():
+    """Integers from 0 to 255, or these divided, are exact in 8 bits; in a range twice as wide half of them are not."""
+    net = _network()
+    raw = np.random.RandomState(5).randint(0, 256, (32, 3, 12, 12)).astype(np.float32)
+    for data in (raw, raw / 255):
+        model = _quantized(net, data, range_headroom=0.2)
+        assert model.table.range("data") == (0.0, float(data.max()))
+        seen = _quantized(net, data, range_headroom=0).table.range("quiet")[1]
+        np.testing.assert_allclose(model.table.range("quiet")[1] / seen, MOST)
+    blurred = _quantized(net, np.abs(_data()), range_headroom=0.2).table.range("data")
+    assert blurred[1] > _quantized(net, np.abs(_data()), range_headroom=0).table.range("data")[1]
+
+
+def test_of_few_examples_more_noise_is_spent():
+    net, data = _network(), _data(200)
+    wide = [_quantized(net, data[:n]).table.range("loud")[1] for n in (8, 200)]
+    seen = [_quantized(net, data[:n], range_headroom=0).table.range("loud")[1] for n in (8, 200)]
+    few, many = np.array(wide) / seen
+    assert 1.5 < few < 2 and 1 <= many < 1.3, (few, many)

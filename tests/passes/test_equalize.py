@@ -333,3 +333,15 @@ def test_limits_that_integers_do_not_have_are_applied(name):
     assert "broadcast_minimum" in {n.op for n in model.operators.nodes}
     wanted, qdq, lowered = (forward(network, data)[0] for network in (net, model.qdq, model))
     assert sqnr(qdq, lowered) > 60 and sqnr(wanted, lowered) > 15, (sqnr(qdq, lowered), sqnr(wanted, lowered))
+
+
+def test_a_channel_that_hardly_counts_overflows_nothing():
+    x = relu(_conv(relu(_conv(DATA, "a", 6), "a_relu"), "b", 6), "b_relu")
+    net = fill(_conv(x, "c", 5), {"data": (16, 3, 9, 9)})
+    weight = net[1]["b_weight"].asnumpy()
+    weight[:, 2] *= 1e-14
+    net[1]["b_weight"] = mx.nd.array(weight)
+    with np.errstate(over="raise", invalid="raise", divide="raise"):
+        model = mxq.quantize_model(net[0], net[1:3], batch(net[3]), verify=False)
+    factors = np.array(model.table.channel_factors["a"])
+    assert np.isfinite(factors).all() and factors[2] > 100 * factors[[0, 1, 3, 4, 5]].max(), factors
