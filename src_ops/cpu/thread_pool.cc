@@ -13,6 +13,7 @@
 #include <algorithm>
 #include <atomic>
 #include <climits>
+#include <memory>
 #include <mutex>
 #include <system_error>
 #include <thread>
@@ -226,7 +227,7 @@ class ThreadPool {
  private:
   // Whether there is a thread beside the caller.
   bool grow(int wanted) {
-    if (made_.load(std::memory_order_acquire) >= wanted) return true;
+    if (made_.load(std::memory_order_acquire) >= std::min(wanted, most_.load())) return made_ > 0;
     std::lock_guard<std::mutex> lock(mutex_);
     sigset_t all, before;  // signals are the host's threads'
     sigfillset(&all);
@@ -235,7 +236,8 @@ class ThreadPool {
       for (int i = made_; i < wanted; made_ = ++i) {
         std::thread([this, i] { serve(i + 1); }).detach();  // they sleep, or are ended, while the process exits
       }
-    } catch (const std::system_error&) {  // the system gives no more of them: those that are there do it
+    } catch (const std::system_error&) {  // the system gives no more of them
+      most_ = made_.load();
     }
     pthread_sigmask(SIG_SETMASK, &before, nullptr);
     return made_ > 0;
@@ -272,22 +274,25 @@ class ThreadPool {
 
   Slot slots_[kSlots];
   std::atomic<uint32_t> posts_{0};  // calls so far: what threads without work look at
-  std::atomic<int> sleeping_{0}, made_{0};
+  std::atomic<int> sleeping_{0}, made_{0}, most_{INT_MAX};
   std::mutex mutex_;
 };
 
+std::atomic<ThreadPool*> current{nullptr};
+
 // Never destroyed: MXNet's threads may run an operator while the process exits.
-std::atomic<ThreadPool*>& pool() {
-  static auto* current = [] {
-    // A child of fork() has none of these threads, and locks as they were.
-    pthread_atfork(nullptr, nullptr, [] { pool().store(new ThreadPool); });
-    return new std::atomic<ThreadPool*>(new ThreadPool);
-  }();
-  return *current;
+ThreadPool& pool() {
+  ThreadPool* found = current.load(std::memory_order_acquire);
+  if (found) return *found;
+  // A child of fork() has none of these threads, and locks as they were: it makes a pool of its own.
+  static const int once = pthread_atfork(nullptr, nullptr, [] { current.store(nullptr); });
+  static_cast<void>(once);
+  auto made = std::make_unique<ThreadPool>();
+  return current.compare_exchange_strong(found, made.get()) ? *made.release() : *found;
 }
 
 }  // namespace
 
-void run_on_threads(const Work& work) { pool().load(std::memory_order_acquire)->run(work); }
+void run_on_threads(const Work& work) { pool().run(work); }
 
 }  // namespace mxq
