@@ -3,6 +3,7 @@
 from typing import NamedTuple, Optional
 
 from ..model import QuantizedModel
+from ..network.params import default_data_names
 from ..ops.multiplications import multiplications
 
 
@@ -25,16 +26,10 @@ def int8_share(model: QuantizedModel) -> Share:
     99.2
     """
     graph = model.floats
-    int8 = {row.node for row in model.report if row.precision == "int8"}
-    found = [(node.name in int8, multiplications(node, graph)) for node in graph.nodes if not node.is_variable]
-    counts = [(inside, count) for inside, count in found if count is not None]
-    inside = sum(count for is_int8, count in counts if is_int8)
-    examples = (
-        max((shape[0] for (name, _), shape in graph.shapes.items() if name in graph_inputs(graph)), default=1) or 1
-    )
-    total = sum(count for _, count in counts)
-    return Share(inside // examples, total // examples, len(found) - len(counts))
-
-
-def graph_inputs(graph) -> set:
-    return {node.name for node in graph.inputs}
+    names = {row.node for row in model.report if row.precision == "int8"}
+    found = [(node.name in names, multiplications(node, graph)) for node in graph.nodes if not node.is_variable]
+    known = [(is_int8, count) for is_int8, count in found if count is not None]
+    inputs = [graph.shapes[name, 0] for name in default_data_names(graph) if (name, 0) in graph.shapes]
+    examples = max((shape[0] for shape in inputs if shape), default=1)
+    int8, total = sum(count for is_int8, count in known if is_int8), sum(count for _, count in known)
+    return Share(int8 // examples, total // examples, len(found) - len(known))
