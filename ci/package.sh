@@ -35,7 +35,7 @@ assert not shutil.which("g++") and not shutil.which("cc"), "this was to be a pla
 data = mx.nd.array([[-2.0, -0.1, 0.4, 3.0]])
 q = mx.nd.mxq_quantize_v2(data, out_type="int8", min_calib_range=-1.27, max_calib_range=1.27)
 assert q.dtype == np.int8 and q.asnumpy().tolist() == [[-128, -10, 40, 127]], q  # saturates at both ends
-net = mx.gluon.model_zoo.vision.squeezenet1_1(classes=10)
+net = mx.gluon.model_zoo.vision.resnet18_v1(classes=10)
 net.initialize(mx.init.Xavier())
 images = np.random.RandomState(0).normal(0, 1, (4, 3, 64, 64)).astype(np.float32)
 assert mxq.quantize_net(net, images).report.count("int8") > 20
