@@ -2,6 +2,9 @@
 
 import functools
 import os
+import shutil
+import subprocess
+import tempfile
 import unittest
 
 import mxnet as mx
@@ -11,6 +14,7 @@ from parameterized import parameterized
 import mxq
 
 from .ops.calling import threads
+from .realdata import REPO
 from .refusals import refused
 from .test_native import output_of
 
@@ -42,6 +46,31 @@ def test_of_the_processors_that_the_process_may_use():
     allowed = sorted(os.sched_getaffinity(0))
     assert 1 <= _threads() <= len(allowed)
     assert _threads(f"os.sched_setaffinity(0, {{{allowed[-1]}}}); ") == 1
+
+
+#: What a control group says -> processors' worth of time, in whole ones; 0: it sets no limit.
+QUOTAS = {
+    ("max", "100000"): 0, ("-1", "100000"): 0, ("", ""): 0, ("100000", "0"): 0, ("50000", "100000"): 1,
+    ("150000", "100000"): 1, ("400000", "100000"): 4, ("9223372036854775807", "100000"): 4096,
+}  # fmt: skip
+
+
+def test_quotas_of_control_groups():
+    if not shutil.which("g++"):
+        raise unittest.SkipTest("no g++ to compile the function with")
+    source = os.path.join(REPO, "src_ops", "cpu", "threads.cc")
+    program = f"""
+        #include "{source}"
+        #include <cstdio>
+        int main(int count, char** words) {{
+            for (int i = 1; i + 1 < count; i += 2) std::printf("%d ", mxq::of_quota(words[i], words[i + 1]));
+        }}"""
+    with tempfile.TemporaryDirectory() as folder:
+        binary = os.path.join(folder, "quota")
+        command = ["g++", "-std=c++17", "-fopenmp", "-x", "c++", "-", "-o", binary]
+        subprocess.run(command, input=program, text=True, check=True)
+        found = subprocess.check_output([binary, *(word for pair in QUOTAS for word in pair)], text=True)
+    assert dict(zip(QUOTAS, map(int, found.split()))) == QUOTAS
 
 
 def test_the_environment_says_otherwise():

@@ -41,7 +41,7 @@ int cores_of_affinity() {
 // Processors' worth of time that a quota ("max 100000", "150000 100000") leaves, in whole ones; 0: no limit.
 int of_quota(const std::string& quota, const std::string& period) {
   const double part = std::atof(quota.c_str()), whole = std::atof(period.c_str());
-  return part > 0 && whole > 0 ? std::max(1, static_cast<int>(part / whole)) : 0;
+  return part > 0 && whole > 0 ? static_cast<int>(std::clamp<double>(part / whole, 1, kMostThreads)) : 0;
 }
 
 // The least quota of the control groups that the process is in (version 2, and 1 of the container's own); 0: none.
