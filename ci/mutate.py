@@ -34,6 +34,7 @@ TESTS: Dict[str, List[str]] = {
     "mxq/choice/": ["tests/accuracy", "tests/test_exclude.py", "tests/test_float_where_faster.py"],
     "mxq/data/": [
         "tests/test_data.py", "tests/test_datafiles.py", "tests/calib/test_data.py", "tests/test_recordio.py",
+        "tests/test_images.py",
     ],
     "mxq/network/": [
         "tests/test_batch_sizes.py", "tests/test_graph.py", "tests/test_files.py", "tests/test_full_disk.py",
