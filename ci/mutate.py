@@ -373,7 +373,7 @@ def run(language: str, options: argparse.Namespace) -> bool:
     if os.path.exists(EQUAL):
         with open(EQUAL, encoding="utf-8") as file:
             equal = json.load(file)
-    every = [(m, s) for m, s in mutants(language, options.only) if m.key(s) not in equal]
+    every = [(m, s) for m, s in mutants(language, options.only) if m.key(s) not in equal and options.change in m.key(s)]
     chosen = random.Random(options.seed).sample(every, min(options.number, len(every)))
     if options.list:
         print("\n".join(mutant.key(source) for mutant, source in chosen))
@@ -412,6 +412,7 @@ def main() -> int:
     parser.add_argument("--number", type=int, default=50, help="of changes in each language (default %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="which ones (default %(default)s)")
     parser.add_argument("--only", default="", help="changes of files whose path has this text")
+    parser.add_argument("--change", default="", help="changes with this text in their line, as it is printed")
     parser.add_argument("--jobs", type=int, default=2, help="changes tried at a time (default %(default)s)")
     parser.add_argument("--list", action="store_true", help="show the changes, run nothing")
     options = parser.parse_args()

@@ -2,7 +2,8 @@
 # Changes one small thing in the sources at a time and asks whether the tests notice: fifty changes in Python and fifty in
 # C++, with a fixed seed, and for each the tests that ci/mutate.py names for its file. Fails below 95 % in Python and 85 %
 # in C++. An hour or more on two cores, so no part of the checks of every day. Arguments: --language python|cpp, --number N,
-# --seed N, --only TEXT (changes whose file has TEXT in its name), --list (nothing is run).
+# --seed N, --only TEXT (changes whose file has TEXT in its name), --change TEXT (those whose line as printed has it),
+# --list (nothing is run).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 bash ci/setup.sh
