@@ -232,7 +232,15 @@ def likely_first(path: str) -> Tuple[List[str], List[str]]:
         files += [os.path.join(test, n) for n in names if n.startswith("test_") and n.endswith(".py")] or [test]
     word = os.path.splitext(os.path.basename(path))[0]
     near = [file for file in files if word in file or os.path.basename(file)[len("test_") : -len(".py")] in word]
-    return near, [file for file in files if file not in near]
+    with open(os.path.join(REPO, path), encoding="utf-8") as file:
+        defined = {*re.findall(r"^(?:def|class) (\w+)", file.read(), re.M), word}
+
+    def mentions(test: str) -> int:
+        with open(os.path.join(REPO, test), encoding="utf-8") as file:
+            return len(defined & set(re.findall(r"\w+", file.read())))
+
+    others = sorted((file for file in files if file not in near), key=mentions, reverse=True)
+    return near + others[:1], others[1:]
 
 
 class Copy:
