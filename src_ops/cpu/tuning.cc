@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <cmath>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
@@ -75,7 +76,8 @@ bool read_row(const std::string& line, std::string* what, std::vector<Time>* tim
     if (!std::getline(in, number, '\t')) return false;
     const double value = std::strtod(number.c_str(), &end);
     const auto letter = [](unsigned char c) { return std::isalnum(c) || c == '_'; };
-    if (number.empty() || *end || !(value > 0) || name.empty() || !std::all_of(name.begin(), name.end(), letter)) {
+    if (number.empty() || *end || !(value > 0) || std::isinf(value) || name.empty() ||
+        !std::all_of(name.begin(), name.end(), letter)) {
       return false;
     }
     times->push_back({name, value});

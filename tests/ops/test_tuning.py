@@ -6,6 +6,8 @@ import subprocess
 import sys
 import tempfile
 
+from parameterized import parameterized
+
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 #: Sixteen channels: with and without 8-bit dot products there are two that are close. Prints what ran, a hash of what
@@ -56,8 +58,11 @@ def test_measured_once_and_remembered():
             f.write(
                 "\t".join([fields[0], *(v for name in times for v in (name, "1" if name == slowest else "9"))]) + "\n"
             )
+            f.write('another "layer" \\ of \u00e9\ttiles\t2\tavx\t3\n')  # no text is an end of what is told as JSON
         again, same, known = json.loads(_run(file).stdout.splitlines()[-1])
-        assert again == slowest and same == digest and known[0]["microseconds"][slowest] == 1
+        known = {row["what"]: row["microseconds"] for row in known}
+        assert again == slowest and same == digest and known[fields[0]][slowest] == 1, known
+        assert known["another layer  of "] == {"tiles": 2, "avx": 3}, known
         shown = _run(file, "-m", "mxq", "info", "--tuning").stdout
         assert fields[0] in shown and f"{slowest} 1.0 us" in shown, shown
 
@@ -68,13 +73,14 @@ def test_off():
     assert "MXQ_TUNING" in _run("off", "-m", "mxq", "info", "--tuning").stdout
 
 
-def test_a_file_of_something_else_is_refused():
+@parameterized.expand([("text", "milk, eggs"), ("time", "b\ttiles\tinf\tonednn\t4")])
+def test_a_file_of_something_else_is_refused(_, second):
     with tempfile.TemporaryDirectory() as folder:
         file = os.path.join(folder, "notes.txt")
         with open(file, "w") as f:
-            f.write("a\ttiles\t3.5\tonednn\t4\nmilk, eggs\n")
+            f.write(f"a\ttiles\t3.5\tonednn\t4\n{second}\n")
         done = _run(file)
         assert done.returncode != 0
         assert f"MXQ_TUNING={file}: line 2" in done.stdout and "does not exist yet" in done.stdout, done.stdout[-2000:]
         with open(file) as f:
-            assert f.read().endswith("milk, eggs\n")
+            assert f.read().endswith(f"{second}\n")
