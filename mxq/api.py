@@ -44,7 +44,7 @@ def quantize_model(
     quantized_dtype: str = "auto",
     zero_points: bool = True,
     activation_bits: Optional[int] = None,
-    precision_budget: float = 0.1,
+    precision_budget: float = 0.15,
     range_headroom: float = 0.05,
     equalize: bool = True,
     quantize_granularity: Union[str, Mapping[str, str]] = "channel-wise",

@@ -41,7 +41,7 @@ class Options(NamedTuple):
     equalize: bool = True
     bias_correction: bool = True
     activation_bits: int = 8
-    precision_budget: float = 0.1
+    precision_budget: float = 0.15
     range_headroom: float = 0.05
     regions: bool = True
     excluded_sym_names: Sequence[str] = ()

@@ -30,7 +30,7 @@ _RANGES: Tuple[Flag, ...] = (
     Flag("calib_mode", "how ranges are chosen: mse (default), entropy, percentile, minmax, aciq, auto, none"),
     Flag("quantized_dtype", "auto (default), int8 or uint8"),
     Flag("activation_bits", "8 (default) or 11", {"type": int, "choices": (8, 11)}),
-    Flag("precision_budget", "share of time and of weights that may be added (default: 0.1)", {"type": float}),
+    Flag("precision_budget", "share of time and of weights that may be added (default: 0.15)", {"type": float}),
     Flag("range_headroom", "share of noise that may be added for wider ranges (default: 0.05)", {"type": float}),
     Flag("zero_points", "", {"flag": "--no-zero-points", "action": "store_false"}),
     Flag("equalize", "", {"flag": "--no-equalize", "action": "store_false"}),
