@@ -16,7 +16,7 @@ from .network.params import without_data
 from .ops import COMPUTE, lookup
 from .ops.unary import ELEMENTWISE
 from .options import Options
-from .passes.annotate import annotate, quantized_values
+from .passes.annotate import annotate, read_values
 
 _log = logging.getLogger(__name__)
 
@@ -94,7 +94,7 @@ def watched(floats: Graph, integers=(), quantize_mode: str = "smart") -> Dict[st
     found: Dict[str, Value] = {}
     for mode in ("smart", "full"):
         annotated = annotate(floats, mode=mode, integer_inputs=integers)
-        found.update((tensor_key(value), value) for value in quantized_values(annotated))
+        found.update((tensor_key(value), value) for value in read_values(annotated))
     for node in floats.nodes:
         spec = None if node.is_variable else lookup(node)
         if spec is not None and (quantize_mode == "full" or node.op not in ELEMENTWISE):

@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 
+import mxnet as mx
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,7 +19,7 @@ from mxq.calib import MODES, Statistics, batches
 from mxq.calib.collect import SUB_BATCH
 from mxq.calib.statistics_file import VERSION
 
-from .networks import NETWORKS
+from .networks import NETWORKS, bn, conv, fill, relu
 from .refusals import refused
 
 SYM, ARGS, AUX, SHAPES = NETWORKS["inception"]()
@@ -301,3 +302,15 @@ def test_damaged_and_foreign_files_are_refused():
         np.savez(path, header=np.frombuffer(b'{"format": "mxq-statistics", "version": 1}', np.uint8))
         refused(lambda: Statistics.load(path), "damaged", error=error)
     refused(lambda: Statistics.load(path), "No such file", error=FileNotFoundError)
+
+
+def test_statistics_have_what_a_batchnorm_with_slopes_behind_an_activation_reads():
+    """It reads what the layer computed as float, but in a smaller selection of layers those are integers."""
+    x = relu(conv(mx.sym.var("data"), "a", 6), "a_relu")
+    x = mx.sym.LeakyReLU(bn(x, "norm"), act_type="prelu", name="slopes")
+    x = mx.sym.Pooling(x, global_pool=True, kernel=(1, 1), pool_type="avg", name="pool")
+    net = fill(mx.sym.FullyConnected(x, num_hidden=5, name="fc"), {"data": (4, 3, 9, 9)})
+    data = np.random.RandomState(3).randn(8, 3, 9, 9).astype(np.float32)
+    statistics = mxq.collect_statistics(net[0], net[1:3], data)
+    found = mxq.quantize_model(net[0], net[1:3], statistics=statistics, verify=False)
+    assert found.table.ranges == mxq.quantize_model(net[0], net[1:3], data, verify=False).table.ranges
