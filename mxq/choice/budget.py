@@ -33,7 +33,7 @@ EXAMPLES, PART = 4, 4
 #: A tensor is worth it that makes such a part of the noise that is left: a quarter of a decibel.
 WORTH = 0.05
 #: dB from which on a network is near enough to float.
-NEAR = 35.0
+NEAR = 33.0
 #: Estimates are a little rough: what seems nearly worth it is measured, and no more than so many.
 _NEARLY, _MEASURED = 0.5, 12
 
