@@ -29,22 +29,22 @@ def _data(shape=(3, 12, 12), n=32):
 
 
 def _network(before, behind):
-    """Layers, of which a channel between two is 60 times as large as the others and hardly read."""
+    """Layers, of which a channel between two is 90 times as large as the others and hardly read."""
     x = relu(conv(mx.sym.var("data"), "a", 8), "a_relu")
     x = behind(relu(before(x), "wide"))
     net = fill(head(relu(conv(x, "d", 24), "d_relu")), {"data": (2, 3, 12, 12)})
     weight, bias = net[1]["b_weight"].asnumpy(), net[1]["b_bias"].asnumpy()
-    weight[0] *= 60
-    bias[0] *= 60
+    weight[0] *= 90
+    bias[0] *= 90
     net[1]["b_weight"], net[1]["b_bias"] = mx.nd.array(weight), mx.nd.array(bias)
     for name in ("c_weight", "d_weight", "fc_weight"):
         if name in net[1]:
             weight = net[1][name].asnumpy()
             if name == "c_weight" and weight.shape[1] == 1:  # depthwise
-                weight[0] /= 60
+                weight[0] /= 90
                 net[1][name] = mx.nd.array(weight)
             elif name == ("c_weight" if "c_weight" in net[1] else "d_weight"):
-                weight[:, 0] /= 60
+                weight[:, 0] /= 90
                 net[1][name] = mx.nd.array(weight)
     return net
 
