@@ -138,21 +138,12 @@ onednn::Linear make_linear(const ConvPrimitives& primitives, const std::vector<B
 KernelPtr cpu_conv_onednn(const Op& op, const std::vector<TensorType>& in, const std::vector<TensorType>& out,
                           std::string* why_not) {
   const auto& conv = static_cast<const LinearOp&>(op);
-  if (!onednn::has_dot_product(why_not) || !onednn::int32_is_exact(conv.stage, why_not)) return nullptr;
-  const onednn::OneOpenMpThread alone;
   const ConvGeometry g = conv.geometry(in[0].shape);
   const ConvPrimitives primitives(conv, in);
-  for (int64_t threads : {threads_here(), 1}) {  // one where bands have no kernels with the same weights
-    try {
-      onednn::Linear linear = make_linear(primitives, bands_of(g, threads), why_not);
-      if (linear.parts.empty()) continue;
-      why_not->clear();
-      return onednn::make_kernel(conv, std::move(linear), cpu_linear_avx(op, in, out, why_not));
-    } catch (const dnnl::error& e) {
-      *why_not = std::string("oneDNN: ") + e.what();
-    }
-  }
-  return nullptr;
+  const auto make = [&](int64_t threads, std::string* reason) {
+    return make_linear(primitives, bands_of(g, threads), reason);
+  };
+  return onednn::make_kernel(conv, in, out, make, why_not);
 }
 
 }  // namespace mxq

@@ -81,20 +81,9 @@ class Products {
 KernelPtr cpu_fully_connected_onednn(const Op& op, const std::vector<TensorType>& in,
                                      const std::vector<TensorType>& out, std::string* why_not) {
   const auto& linear_op = static_cast<const LinearOp&>(op);
-  if (!onednn::has_dot_product(why_not) || !onednn::int32_is_exact(linear_op.stage, why_not)) return nullptr;
-  const onednn::OneOpenMpThread alone;
   const Products products(linear_op, in);
-  for (int64_t threads : {threads_here(), 1}) {
-    try {
-      onednn::Linear linear = products.make(threads, why_not);
-      if (linear.parts.empty()) continue;
-      why_not->clear();
-      return onednn::make_kernel(linear_op, std::move(linear), cpu_linear_avx(op, in, out, why_not));
-    } catch (const dnnl::error& e) {
-      *why_not = std::string("oneDNN: ") + e.what();
-    }
-  }
-  return nullptr;
+  const auto make = [&](int64_t threads, std::string* reason) { return products.make(threads, reason); };
+  return onednn::make_kernel(linear_op, in, out, make, why_not);
 }
 
 }  // namespace mxq

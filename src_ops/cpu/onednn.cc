@@ -282,8 +282,21 @@ dnnl::primitive_attr stage_attr(const OutputStage& stage, DType residual, int sc
   return attr;
 }
 
-KernelPtr make_kernel(const LinearOp& op, Linear linear, KernelPtr exact) {
-  return std::make_shared<OnednnLinear>(op, std::move(linear), std::move(exact));
+KernelPtr make_kernel(const LinearOp& op, const std::vector<TensorType>& in, const std::vector<TensorType>& out,
+                      const MakeLinear& make, std::string* why_not) {
+  if (!has_dot_product(why_not) || !int32_is_exact(op.stage, why_not)) return nullptr;
+  const OneOpenMpThread alone;
+  for (int64_t threads : {threads_here(), 1}) {  // one where parts have no kernels with the same weights
+    try {
+      Linear linear = make(threads, why_not);
+      if (linear.parts.empty()) continue;
+      why_not->clear();
+      return std::make_shared<OnednnLinear>(op, std::move(linear), cpu_linear_avx(op, in, out, why_not));
+    } catch (const dnnl::error& e) {
+      *why_not = std::string("oneDNN: ") + e.what();
+    }
+  }
+  return nullptr;
 }
 
 }  // namespace onednn

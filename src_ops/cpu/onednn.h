@@ -2,7 +2,9 @@
 #pragma once
 
 #include <dnnl.hpp>
+#include <functional>
 #include <string>
+#include <vector>
 
 #include "../ops/conv.h"
 
@@ -60,8 +62,11 @@ struct Linear {
 // float32 post-processing of int32 output is not exact: refuses what needs it.
 bool int32_is_exact(const OutputStage& stage, std::string* why_not);
 
-// `exact`: a kernel for what oneDNN cannot do exactly.
-KernelPtr make_kernel(const LinearOp& op, Linear linear, KernelPtr exact);
+// A kernel of what `make` gives for the threads that there are, else for one; null and the reason where it gives none.
+// It may throw dnnl::error.
+using MakeLinear = std::function<Linear(int64_t threads, std::string* why_not)>;
+KernelPtr make_kernel(const LinearOp& op, const std::vector<TensorType>& in, const std::vector<TensorType>& out,
+                      const MakeLinear& make, std::string* why_not);
 
 }  // namespace onednn
 }  // namespace mxq

@@ -16,10 +16,10 @@ constexpr int64_t kBytesPerThread = 64 << 10;
 // Taking a piece of work costs next to nothing beside touching this many.
 constexpr int64_t kBytesPerPiece = 32 << 10;
 
-// Calls body(begin, end) for parts of [0, items), each item of `bytes_per_item` memory traffic; parts of fewer than
-// `piece` items only where shares of threads end. An exception of the body reaches the caller.
+// Calls body(begin, end) for parts of [0, items), each item of `bytes_per_item` memory traffic. An exception of the
+// body reaches the caller.
 template <class Body>
-void parallel_for(int64_t items, int64_t bytes_per_item, const Body& body, int64_t piece = 1) {
+void parallel_for(int64_t items, int64_t bytes_per_item, const Body& body) {
   bytes_per_item = std::max<int64_t>(bytes_per_item, 1);
   const int64_t useful = std::min(items, items * bytes_per_item / kBytesPerThread);
   const int threads = useful > 1 ? static_cast<int>(std::min<int64_t>(threads_here(), useful)) : 1;
@@ -35,7 +35,7 @@ void parallel_for(int64_t items, int64_t bytes_per_item, const Body& body, int64
   Work work;
   work.body = &call;
   work.items = items;
-  work.piece = std::max(piece, (kBytesPerPiece + bytes_per_item - 1) / bytes_per_item);
+  work.piece = (kBytesPerPiece + bytes_per_item - 1) / bytes_per_item;
   work.threads = threads;
   work.run = [](const void* data, int64_t begin, int64_t end) {
     const auto& of = *static_cast<const Call*>(data);
