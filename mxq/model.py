@@ -100,8 +100,8 @@ class QuantizedModel(_Triple):
         Raises:
             ConfigError: an argument that is not accepted, ranges that are missing, or no package onnx
                 (``pip install mxq[onnx]``).
-            GraphError: what the target cannot hold exactly, with node and reason; tensors of 11 bits are such (quantize
-                with ``precision_budget=0``, or use mxq.deliver).
+            GraphError: what the target cannot hold exactly, with node and reason; tensors of 11 bits are such but for
+                'openvino' (quantize with ``precision_budget=0``, or use mxq.deliver).
         """
         export_quantized(self, path, target, data_shapes, calib_data, opset)
 
@@ -112,9 +112,9 @@ class QuantizedModel(_Triple):
         >>> model.export_ncnn("resnet50-int8").left_float  # doctest: +SKIP
         {}
 
-        Weights, scales and biases are mxq's own; every tensor has 8 bits (`precision_budget=0`). ncnn rounds only
+        Weights, scales and biases are mxq's own; layers whose input has 11 bits are float there. ncnn rounds only
         what convolutions and fully connected layers read, to int8 without a zero point, halves away from zero; all else
-        is float there.
+        is float, too.
 
         Args:
             prefix: of the two files; the folder must exist.

@@ -78,7 +78,8 @@ def deliver(
     ``ncnn.bin``, ncnn's calibration table with the float network that it is for (``ncnn.table``, ``ncnn-float.param``,
     ``ncnn-float.bin``), ``golden.npz`` (the first example as ``input:NAME`` and what each computed of it as
     ``TARGET:NAME``), and the comparison as ``report.txt`` and ``report.html``. Where a runtime has no tensors of 11
-    bits, no unsigned integers or no zero points, ranges of 8 bits are chosen for it from the model's statistics.
+    bits, no unsigned integers or no zero points, ranges of 8 bits are chosen for it from the model's statistics. ncnn
+    computes layers in float whose input the precision budget gave 11 bits.
 
     Args:
         model: what quantize_model returned, of calibration data.
@@ -148,7 +149,7 @@ def _other(
 
 def _onnx(task: _Task, target: str) -> Delivered:
     row, path, model = TARGETS[target], task.path(f"{target}.onnx"), task.model
-    qdq = requantized(model, int8_only=not row.unsigned)
+    qdq = model.qdq if row.parts else requantized(model, int8_only=not row.unsigned)
     graph = for_target(
         qdq, target, floats=model.floats, table=model.table, statistics=model.statistics, calib_data=task.calib_data
     )
@@ -162,7 +163,7 @@ def _onnx(task: _Task, target: str) -> Delivered:
 
 
 def _ncnn(task: _Task, target: str) -> Delivered:
-    qdq = requantized(task.model, int8_only=True)
+    qdq = requantized(task.model, int8_only=True, keep_finer=True)
     net = write_ncnn(qdq, task.path("ncnn"), task.shapes)
     files = [task.path(f"ncnn.{end}") for end in ("param", "bin")]
     beside: List[str] = []

@@ -30,12 +30,13 @@ def fits(qdq: Graph, *, int8_only: bool) -> bool:
     return True
 
 
-def requantized(model, *, int8_only: bool) -> Graph:
+def requantized(model, *, int8_only: bool, keep_finer: bool = False) -> Graph:
     """The network of a QuantizedModel, with explicit quantization in 8 bits; the same layers are int8.
 
     Args:
         model: has `qdq`, `floats`, `table` and `statistics`.
         int8_only: no unsigned integers and no zero points.
+        keep_finer: what the precision budget gave 11 bits keeps them.
 
     Raises ConfigError where the model has no statistics.
     """
@@ -55,6 +56,8 @@ def requantized(model, *, int8_only: bool) -> Graph:
     keys = [tensor_key(value) for value in quantized_values(annotated)]
     mode = model.table.mode if model.table is not None and model.table.mode in (*MODES, AUTO) else _MODE
     table = choose(model.statistics, mode, keys=keys, dtype=kind, zero_points=not int8_only)
+    if keep_finer and model.table is not None:
+        table = table.extended(finer=model.table.finer)
     moments = SecondMoments(sampled_layers(annotated), model.statistics.samples, model.statistics.scales)
     fixed: Dict = {n: INPUT_RANGES[dtype] for n, dtype in input_dtypes(annotated).items() if dtype in INPUT_RANGES}
 

@@ -19,6 +19,7 @@ from ..network.params import default_data_names
 from ..network.part import Runner
 from ..passes.lower import DEQUANTIZE, QUANTIZE
 from .file import OnnxFile, Pair
+from .parts import CHANNELS, PARTS, in_parts, is_in_parts
 
 #: Examples that are compared.
 EXAMPLES = 8
@@ -150,7 +151,8 @@ def _compare_floats(file: OnnxFile, graph: Graph, examples: Sequence[Arrays], li
 
 
 def _compare_integers(file: OnnxFile, graph: Graph, examples: Sequence[Arrays], limits: Limits) -> Iterator[Compared]:
-    graph = graph.copy()
+    graph = in_parts(graph) if is_in_parts(graph) else graph.copy()
+    steps = {node.name: int(node.attrs[PARTS]) for node in graph.nodes if PARTS in node.attrs}
     places = {f"{tensor_key(n.out()).replace(':', '_')}_quantize": n.out() for n in graph.nodes}
     places.update((n.name, n.inputs[0]) for n in graph.nodes if n.op == QUANTIZE)
     unknown = [pair.q for pair in file.pairs if pair.q not in places]
@@ -167,7 +169,7 @@ def _compare_integers(file: OnnxFile, graph: Graph, examples: Sequence[Arrays], 
         given = {fed[pair.q]: dequantize(got[pair.q], pair.qparams) for pair in file.pairs}
         expected = mine({**arrays, **given})
         for pair in file.pairs:
-            worst.see(pair.q, *_levels(got[pair.q], expected[pair.q], pair))
+            worst.see(pair.q, *_levels(got[pair.q], expected[pair.q], pair, steps.get(pair.q, 1)))
         for name in file.outputs:
             worst.see(name, *_shares(got[name], expected[name], name))
     for name in heads:
@@ -234,7 +236,9 @@ def _shares(got: np.ndarray, expected: np.ndarray, name: str) -> Tuple[float, in
     return float(np.abs(a - b).max(initial=0.0)) / largest, 0, got.size
 
 
-def _levels(got: np.ndarray, expected: np.ndarray, pair: Pair) -> Tuple[float, int, int]:
-    wanted = quantize(expected, pair.qparams).astype(np.int64).reshape(got.shape)
-    difference = np.abs(got.astype(np.int64) - wanted)
-    return float(difference.max(initial=0)), int((difference > 0).sum()), difference.size
+def _levels(got: np.ndarray, expected: np.ndarray, pair: Pair, fine_steps: int) -> Tuple[float, int, int]:
+    both = [array.astype(np.int64).reshape(got.shape) for array in (got, quantize(expected, pair.qparams))]
+    if fine_steps > 1:  # what is a whole step here may be as many rests there
+        both = [whole + (rest / fine_steps) for whole, rest in (np.split(array, 2, axis=CHANNELS) for array in both)]
+    difference = np.abs(both[0] - both[1])
+    return float(difference.max(initial=0)), int((difference > 1 / fine_steps / 2).sum()), difference.size

@@ -12,6 +12,7 @@ from ..network.graph import Graph
 from ..network.params import default_data_names
 from ..passes.insert_qdq import TensorRange
 from .pairs import missing_ranges, place_pairs
+from .parts import in_parts
 from .targets import Target, find_target
 from .write import write_onnx
 
@@ -66,6 +67,8 @@ def for_target(
         ConfigError: an unknown target, or one that needs ranges of more tensors, and there is no calibration data.
     """
     row = find_target(target)
+    if row.parts:
+        qdq = in_parts(qdq)
     missing = missing_ranges(qdq, row)
     return place_pairs(qdq, row, _ranges(missing, row, floats, table, statistics, calib_data) if missing else {})
 

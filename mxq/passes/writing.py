@@ -4,6 +4,7 @@ from typing import Dict, List, Mapping, Optional, Sequence
 
 import numpy as np
 
+from ..arithmetic.parts import weights_in_parts
 from ..arithmetic.qmath import QMAX, QMIN, QParams, dequantize, quantize
 from ..network.graph import Node, Value
 from ..ops import Unit
@@ -190,8 +191,7 @@ class Writing(Values):
         name = f"{weight.node.name}_parts"
         if name not in self.graph.params:
             whole = self.source.params[weight.node.name]
-            rest = _round_sums(whole / np.float64(fine_steps)).astype(np.int8)
-            self._parts[name] = self.graph.add_param(name, np.concatenate([whole, rest], axis=1))
+            self._parts[name] = self.graph.add_param(name, weights_in_parts(whole, fine_steps))
         return self._parts[name]
 
     def _finish(self, unit: Unit, node: Node, out: Optional[QParams], layout: str, rank: Optional[int]) -> None:
@@ -278,17 +278,3 @@ class Writing(Values):
         node = self._quantize_of.get(key_of(unit.output))
         readers = self._uses.get(key_of(unit.output), [])
         return None if node is None or any(use.node is not node for use in readers) else in_qparams(node)
-
-
-def _round_sums(weight: np.ndarray) -> np.ndarray:
-    """Rounds to nearest, but for as many as it takes to get the sum of each output channel right.
-
-    Rests are never negative: times weights whose errors have a mean they would shift the output.
-    """
-    rows = weight.reshape(len(weight), -1)
-    rounded = np.rint(rows)
-    missing = np.rint((rows - rounded).sum(axis=1)).astype(int)
-    for row, (count, error) in enumerate(zip(missing, rows - rounded)):
-        chosen = np.argsort(-error * np.sign(count), kind="stable")[: abs(count)]
-        rounded[row, chosen] += np.sign(count)
-    return rounded.reshape(weight.shape)

@@ -306,6 +306,23 @@ def test_integers_that_ncnn_has_not():
     refused(lambda: model.export_ncnn("net"), "Convolution 'conv1'", "quantize with quantized_dtype='int8'")
 
 
+def test_what_reads_eleven_bits_is_float():
+    """As the integers of mxq's own layers are finer than ncnn's, and no layer in front writes integers for it."""
+    with tempfile.TemporaryDirectory() as folder:
+        model, data = quantized("plain")
+        finer = model.qdq.copy()
+        for node in finer.nodes:
+            if node.name in ("pool_quantize", "pool_dequantize"):
+                node.attrs["fine_steps"] = "8"
+        shapes = {key: (1, *array.shape[1:]) for key, array in data.items()}
+        found = {}
+        for graph in (model.qdq, finer):
+            net = write_ncnn(graph, os.path.join(folder, "net"), shapes)
+            found[len(net.left_float)] = net
+        assert found[1].left_float == {"conv2": "its input has 11 bits, which ncnn has not"}
+        assert set(found[0].int8) - set(found[1].int8) == {"conv2"}
+
+
 def test_groups_stay_float():
     symbol = mx.sym.Convolution(mx.sym.var("data"), kernel=(3, 3), num_filter=6, num_group=2, name="c")
     rng = np.random.RandomState(0)

@@ -93,6 +93,49 @@ def test_every_integer_in_files_for_others(name, target):
         assert found.ok, str(found)
 
 
+def _noise(path, model, data):
+    """The noise of a file in a runtime that computes what the standard says, as a share of the signal."""
+    found, exact = run(onnx.load(path), data), forward(model.floats, data)
+    return sum(((a - b) ** 2).sum() for a, b in zip(found, exact)) / sum((b**2).sum() for b in exact)
+
+
+@parameterized.expand(
+    [(name, 2) for name in ("plain", "residual", "depthwise", "inception", "shared", "padded")]
+    + [("fully_connected", 1)]  # where weights make the noise
+)
+def test_eleven_bits_in_two_parts(name, times):
+    """Each integer, and as exact as mxq: layers read twice the channels, as integers."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "net.onnx")
+        model, data = quantized(name, activation_bits=11)
+        shapes = {key: array.shape for key, array in data.items()}
+        model.export_onnx(path, target="openvino", data_shapes=shapes)
+        found = model.check_onnx(path, data, optimize=False)
+        assert found.ok, str(found)
+        mine = sum(((a - b) ** 2).sum() for a, b in zip(forward(model, data), forward(model.floats, data)))
+        mine /= sum((b**2).sum() for b in forward(model.floats, data))
+        assert _noise(path, model, data) < 1.2 * mine
+        coarse, _ = quantized(name, precision_budget=0)
+        coarse.export_onnx(path, target="openvino", data_shapes=shapes, calib_data=data)
+        assert times * mine < _noise(path, coarse, data)
+
+
+def test_layers_that_read_parts():
+    """Those without groups read both parts; weights that two of them share are one array."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "net.onnx")
+        for name, groups in (("shared", False), ("depthwise", True)):
+            model, data = quantized(name, activation_bits=11)
+            model.export_onnx(path, target="openvino")
+            file = onnx.load(path)
+            makers = {output: node for node in file.graph.node for output in node.output}
+            convolutions = _types(file)["Conv"]
+            read = [makers[node.input[0]].op_type for node in convolutions]
+            grouped = [next(a.i for a in node.attribute if a.name == "group") > 1 for node in convolutions]
+            assert any(grouped) == groups
+            assert read == ["Add" if several else "DequantizeLinear" for several in grouped]
+
+
 def test_limits_by_channel_end_where_the_integers_do():
     """What equalization makes of a ReLU6 is part of quantizing: nothing is rounded twice."""
     with tempfile.TemporaryDirectory() as folder:

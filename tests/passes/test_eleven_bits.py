@@ -7,7 +7,7 @@ import numpy as np
 from parameterized import parameterized
 
 import mxq
-from mxq.passes.writing import _round_sums
+from mxq.arithmetic.parts import round_sums
 
 from ..networks import NETWORKS, batch, bn, conv, fill, forward, relu
 from .test_lower import sqnr
@@ -170,7 +170,7 @@ def test_a_tensor_read_by_rows_and_by_channels_has_its_parts_where_each_reader_w
 
 def test_sums_of_weights_survive_rounding():
     weight = np.random.RandomState(0).randint(-127, 128, (20, 7, 3, 3)) / 8.0
-    rounded = _round_sums(weight)
+    rounded = round_sums(weight)
     assert np.abs(rounded - weight).max() < 1 and (rounded == np.rint(rounded)).all()
     assert np.abs((rounded - weight).reshape(20, -1).sum(axis=1)).max() <= 0.5
     assert (np.abs(rounded - weight) <= 0.5).mean() > 0.8

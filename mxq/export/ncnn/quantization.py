@@ -1,4 +1,7 @@
-"""Explicit quantization: ncnn rounds in front of layers with weights only; a pair elsewhere leaves its value float."""
+"""Explicit quantization: ncnn rounds in front of layers with weights only; a pair elsewhere leaves its value float.
+
+A tensor of 11 bits is read as float: the layer that reads it is float there.
+"""
 
 import numpy as np
 
@@ -26,7 +29,6 @@ def dequantize(b: Builder, node: Node, a):
     given = in_qparams(node)
     if given is None:
         raise Refused("its range is found at run time: calibrate the network")
-    if a.fine_steps > 1:
-        raise Refused("it has 11 bits: quantize with activation_bits=8 and precision_budget=0")
-    b.scales[node.name, 0] = given
+    if a.fine_steps == 1:
+        b.scales[node.name, 0] = given
     return b.read(node.inputs[0])

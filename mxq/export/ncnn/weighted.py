@@ -49,6 +49,8 @@ def _integers(b: Builder, node: Node, source: Value) -> Optional[Int8]:
     given = b.scales.get((source.node.name, source.index))
     weight = b.integers.get((node.inputs[1].node.name, node.inputs[1].index))
     if given is None or weight is None:
+        if weight is not None and int(source.node.get("fine_steps", 1)) > 1:
+            b.left_float[node.name] = "its input has 11 bits, which ncnn has not"
         return None
     if given.dtype != "int8" or given.zero_point:
         raise Refused(
@@ -81,7 +83,7 @@ def _activation(b: Builder, node: Node, params: Dict[int, Parameter]) -> Value:
 def _scale_behind(b: Builder, value: Value) -> Optional[float]:
     """How a value is rounded, where convolutions of integers alone read it; else None."""
     pair = sole_user(value, b.uses)
-    if pair is None or pair.op != QUANTIZE:
+    if pair is None or pair.op != QUANTIZE or int(pair.get("fine_steps", 1)) > 1:
         return None
     for use in b.readers(pair.out()):
         for reader in b.readers(use.node.out()) if use.node is not None and use.node.op == DEQUANTIZE else [use]:
