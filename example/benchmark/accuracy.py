@@ -28,7 +28,7 @@ import owned  # noqa: E402
 import pixels  # noqa: E402
 import tasks  # noqa: E402
 from engines import ENGINES  # noqa: E402
-from processes import REFERENCE, EngineError, Prepared, Process, size_of  # noqa: E402
+from processes import REFERENCE, EngineError, Prepared, Process, batch_of, size_of  # noqa: E402
 from results import Results  # noqa: E402
 
 import measure  # noqa: E402
@@ -49,7 +49,7 @@ def predictions(engine: str, network: dict, prepared: Prepared, images: int) -> 
     if not os.path.exists(path):
         making = os.path.join(folder, "predicted-new.npy")
         with Process(engine, prepared.threads, prepared.log(engine)) as process:
-            process.load(network, folder, BATCH)
+            process.load(network, folder, batch_of(engine, network, BATCH))
             process.ask("predict", output=making, images=images)
         os.replace(making, path)
     return np.load(path)

@@ -26,15 +26,22 @@ def prepare(network: dict, folder: str, images: np.ndarray, options: dict) -> No
         for ending in ("-symbol.json", "-0000.params"):
             shutil.copyfile(network["float"] + ending, prefix + ending)
     elif options["kind"] == "mxq":
-        batches = [images[i : i + CALIBRATION_BATCH] for i in range(0, len(images), CALIBRATION_BATCH)]
-        preset = {"preset": options["preset"]} if "preset" in options else {}
-        files = network["float"] + "-symbol.json", network["float"] + "-0000.params"
-        model = mxq.quantize_model(*files, batches, **preset)
+        chosen = {name: options[name] for name in ("preset", "precision_budget") if name in options}
+        model = mxq.quantize_model(*float_files(network), calibration_batches(images), **chosen)
         model.save(prefix)
         with open(os.path.join(folder, "units.json"), "w") as file:  # node of the float network -> int8 operator
             json.dump({node.name: node.attrs[UNIT] for node in model.qdq.nodes if UNIT in node.attrs}, file)
     else:
         _contrib(network, prefix, images, options["calib_mode"])
+
+
+def float_files(network: dict) -> tuple:
+    """The float network's symbol and parameters."""
+    return network["float"] + "-symbol.json", network["float"] + "-0000.params"
+
+
+def calibration_batches(images: np.ndarray) -> list:
+    return [images[i : i + CALIBRATION_BATCH] for i in range(0, len(images), CALIBRATION_BATCH)]
 
 
 def _contrib(network: dict, prefix: str, images: np.ndarray, calib_mode: str) -> None:

@@ -3,6 +3,7 @@
 import math
 import os
 import shutil
+import tempfile
 
 import numpy as np
 import onnx
@@ -12,6 +13,11 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 
 #: Images whose intermediate results are kept at once while calibrating.
 STRIDE = 16
+#: What layers with weights are called in an optimized graph.
+KERNELS = {
+    "int8": ("QLinearConv", "QGemm", "QLinearMatMul", "MatMulIntegerToFloat", "ConvInteger"),
+    "others": ("Conv", "FusedConv", "NchwcConv", "Gemm", "FusedGemm", "MatMul", "FusedMatMul"),
+}
 
 
 def versions() -> dict:
@@ -70,12 +76,21 @@ class Runner:
         settings.intra_op_num_threads = threads
         settings.inter_op_num_threads = 1
         settings.add_free_dimension_override_by_name("batch", batch)
-        self._session = onnxruntime.InferenceSession(
-            os.path.join(folder, "model.onnx"), settings, providers=["CPUExecutionProvider"]
-        )
+        self._path = os.path.join(folder, "model.onnx")
+        self._session = onnxruntime.InferenceSession(self._path, settings, providers=["CPUExecutionProvider"])
         self._binding = self._session.io_binding()
         for output in self._session.get_outputs():
             self._binding.bind_output(output.name)
+
+    def kernels(self) -> dict:
+        """Layers by kernel, read from the graph as ONNX Runtime runs it."""
+        with tempfile.TemporaryDirectory() as folder:
+            settings = onnxruntime.SessionOptions()
+            settings.optimized_model_filepath = os.path.join(folder, "optimized.onnx")
+            settings.add_free_dimension_override_by_name("batch", self.batch)
+            onnxruntime.InferenceSession(self._path, settings, providers=["CPUExecutionProvider"])
+            operators = [node.op_type for node in onnx.load(settings.optimized_model_filepath).graph.node]
+        return {kind: sum(operators.count(name) for name in names) for kind, names in KERNELS.items()}
 
     def put(self, images: np.ndarray) -> None:
         self._binding.bind_ortvalue_input("data", onnxruntime.OrtValue.ortvalue_from_numpy(images))

@@ -7,6 +7,8 @@ import openvino
 
 #: From this batch size on, OpenVINO's documentation asks for the throughput hint and several requests at a time.
 THROUGHPUT_BATCH = 8
+#: What layers with weights are called in the graph that is run.
+LAYERS = ("Convolution", "GroupConvolution", "FullyConnected", "MatMul")
 
 
 def versions() -> dict:
@@ -37,7 +39,7 @@ class Runner:
     def __init__(self, network: dict, folder: str, batch: int, threads: int, options: dict):
         self.batch = batch
         core = openvino.Core()
-        model = core.read_model(os.path.join(folder, "model.xml"))
+        model = core.read_model(os.path.join(folder, "model.onnx" if "target" in options else "model.xml"))
         model.reshape([batch, *network["shape"]])
         settings = {
             "PERFORMANCE_HINT": "THROUGHPUT" if batch >= THROUGHPUT_BATCH else "LATENCY",
@@ -49,6 +51,16 @@ class Runner:
             count = self._model.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
         self._requests = [self._model.create_infer_request() for _ in range(count)]
         self.batches_per_step = count
+
+    def kernels(self) -> dict:
+        """Layers by kernel, read from the graph as OpenVINO runs it."""
+        found = {"int8": 0, "others": 0}
+        for node in self._model.get_runtime_model().get_ops():
+            about = node.get_rt_info()
+            if about["layerType"].astype(str) in LAYERS:
+                precision = about["runtimePrecision"].astype(str)
+                found["int8" if precision in ("u8", "i8") else "others"] += 1
+        return found
 
     def put(self, images: np.ndarray) -> None:
         self._images = np.ascontiguousarray(images)

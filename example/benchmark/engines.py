@@ -19,6 +19,7 @@ class Engine(NamedTuple):
         prepared: name of the engine whose files it runs, where that is another one.
         bits: 8 or 32.
         packages: needed in the peers' environment; MXNet's environment runs those without any.
+        made_by: the file here with ``prepare`` where that is another one, which MXNet's environment runs.
     """
 
     label: str
@@ -27,19 +28,32 @@ class Engine(NamedTuple):
     prepared: Optional[str] = None
     bits: int = 8
     packages: Tuple[str, ...] = ()
+    made_by: Optional[str] = None
 
     def python(self, here: str) -> str:
         """The interpreter that runs it; `here` is the one of MXNet."""
         return os.path.join(PEERS, "bin", "python") if self.packages else here
 
+    @property
+    def is_ours(self) -> bool:
+        """Whether its files depend on mxq's sources."""
+        return self.options.get("kind") == "mxq" or self.made_by is not None
+
 
 _ORT = ("onnxruntime", "onnx")
 _OPENVINO = ("openvino", "nncf", "onnx")
+
+
+def _delivered(label: str, module: str, target: str, packages: Tuple[str, ...] = (), **options) -> Engine:
+    """mxq's int8 network in another runtime, as `mxq.deliver` writes it."""
+    return Engine(label, module, {"target": target, **options}, packages=packages, made_by="engine_delivered")
+
 
 ENGINES: Dict[str, Engine] = {
     "mxq": Engine("mxq", "engine_mxnet", {"kind": "mxq", "static": True}),
     "mxq-plain": Engine("mxq, plain hybridize()", "engine_mxnet", {"kind": "mxq", "static": False}, "mxq"),
     "mxq-best": Engine("mxq best", "engine_mxnet", {"kind": "mxq", "static": True, "preset": "best"}),
+    "mxq-8bit": Engine("mxq, 8 bits", "engine_mxnet", {"kind": "mxq", "static": True, "precision_budget": 0.0}),
     "float": Engine("MXNet float", "engine_mxnet", {"kind": "float", "static": False}, bits=32),
     "float-fused": Engine("MXNet float, fused", "engine_mxnet", {"kind": "float", "fused": True}, "float", bits=32),
     "contrib": Engine("MXNet contrib, naive", "engine_mxnet", {"kind": "contrib", "calib_mode": "naive"}),
@@ -52,12 +66,20 @@ ENGINES: Dict[str, Engine] = {
     ),
     "ort-float": Engine("ONNX Runtime float", "engine_onnxruntime", {}, bits=32, packages=_ORT),
     "openvino-float": Engine("OpenVINO float", "engine_openvino", {}, bits=32, packages=_OPENVINO),
+    "mxq-ort": _delivered(
+        "mxq in ONNX Runtime", "engine_onnxruntime", "onnxruntime", ("onnxruntime", "onnx"), precision_budget=0.0
+    ),
+    "mxq-openvino": _delivered("mxq in OpenVINO", "engine_openvino", "openvino", _OPENVINO, precision_budget=0.0),
+    "mxq-openvino-best": _delivered("mxq best in OpenVINO", "engine_openvino", "openvino", _OPENVINO, preset="best"),
+    "mxq-ncnn": _delivered("mxq in ncnn", "engine_ncnn", "ncnn"),
 }
 
 
 def missing(name: str) -> Optional[str]:
     """Why an engine cannot run here, in one line; None where it can."""
     engine = ENGINES[name]
+    if engine.module == "engine_ncnn":
+        return _missing_ncnn()
     if not engine.packages:
         return _missing_in_mxq(engine)
     if not os.path.exists(engine.python("")):
@@ -72,6 +94,12 @@ def _missing_in_mxq(engine: Engine) -> Optional[str]:
     from mxq.options import Options
 
     return None if "preset" in Options._fields else "this mxq has no presets"
+
+
+def _missing_ncnn() -> Optional[str]:
+    from importlib.util import find_spec
+
+    return None if find_spec("ncnn") else "ncnn is not installed: pip install ncnn"
 
 
 def _installed(package: str) -> bool:

@@ -43,6 +43,7 @@ class Process:
         processor: the one processor it is bound to, if any.
         priority: whether it goes before what else the machine does, where that is allowed.
         environment: more variables for it.
+        making: whether it makes the engine's files, where another environment than the engine's does.
     """
 
     def __init__(
@@ -54,12 +55,14 @@ class Process:
         *,
         priority: bool = False,
         environment: Optional[Dict[str, str]] = None,
+        making: bool = False,
     ):
         self.engine = engine
         self.threads = threads
         self._log = open(log, "a")
         variables = {"OMP_NUM_THREADS": str(threads), "PYTHONWARNINGS": "ignore", **(environment or {})}
-        command = [ENGINES[engine].python(sys.executable), os.path.join(HERE, "worker.py"), engine]
+        python = sys.executable if making else ENGINES[engine].python(sys.executable)
+        command = [python, os.path.join(HERE, "worker.py"), engine, *["making"] * making]
         if processor is not None:
             command = ["taskset", "-c", str(processor), *command]
         self._process = subprocess.Popen(
@@ -134,6 +137,11 @@ class Process:
         self.close()
 
 
+def batch_of(engine: str, network: dict, wanted: int) -> int:
+    """The batch size that an engine's files can be run with: what mxq delivers is for single examples."""
+    return 1 if ENGINES[engine].made_by else network.get("batch", wanted)
+
+
 class Prepared:
     """The files that each engine made of each network: made when first asked for, kept in the work folder.
 
@@ -157,7 +165,7 @@ class Prepared:
         if engine not in self._versions:
             with Process(engine, self.threads, self.log(engine)) as process:
                 found = process.ask("versions")["versions"]
-            if ENGINES[engine].options.get("kind") == "mxq":
+            if ENGINES[engine].is_ours:
                 found["content"] = content_of(os.path.dirname(mxq.__file__))
             self._versions[engine] = found
         return self._versions[engine]
@@ -182,15 +190,17 @@ class Prepared:
                 found = json.load(file)
             if all(found.get(key) == value for key, value in wanted.items()):
                 return found
-        if ENGINES[engine].packages:
+        elsewhere = ENGINES[engine].made_by is not None
+        if ENGINES[engine].packages and not elsewhere:
             network = dict(network, onnx=self._exported(network))
         making = os.path.join(network["folder"], f".making-{os.path.basename(folder)}")
         shutil.rmtree(making, ignore_errors=True)  # of a run that was ended
         os.mkdir(making)
         try:
-            with Process(engine, self.threads, self.log(engine)) as process:
+            with Process(engine, self.threads, self.log(engine), making=elsewhere) as process:
                 seconds = process.ask("prepare", network=network, folder=making, examples=examples)["seconds"]
-                process.load(network, making, network.get("batch", CHECKED))
+            with Process(engine, self.threads, self.log(engine)) as process:
+                process.load(network, making, batch_of(engine, network, CHECKED))
                 process.ask("outputs", output=os.path.join(making, "outputs.npz"))
             shutil.rmtree(folder, ignore_errors=True)
             os.rename(making, folder)
@@ -207,10 +217,13 @@ class Prepared:
             return None
         reference = os.path.join(self(REFERENCE, network)["folder"], "outputs.npz")
         with np.load(reference) as floats, np.load(os.path.join(folder, "outputs.npz")) as others:
-            if [floats[k].shape for k in floats.files] != [others[k].shape for k in others.files]:
+            exact, found = ([file[k] for k in file.files] for file in (floats, others))
+            if ENGINES[engine].made_by:
+                exact = [array[: len(one)] for array, one in zip(exact, found)]
+            if [array.shape for array in exact] != [array.shape for array in found]:
                 raise EngineError(f"{engine}: {network['name']} has outputs of other shapes there than in MXNet")
-            signal = sum(np.square(floats[k], dtype=np.float64).sum() for k in floats.files)
-            noise = sum(np.square(floats[k] - others[k], dtype=np.float64).sum() for k in floats.files)
+            signal = sum(np.square(array, dtype=np.float64).sum() for array in exact)
+            noise = sum(np.square(a - b, dtype=np.float64).sum() for a, b in zip(exact, found))
         ratio = 10 * float(np.log10(signal / max(noise, 1e-30 * signal)))
         if ENGINES[engine].bits == 32 and not ratio > SAME_NETWORK:
             raise EngineError(f"{engine}: {network['name']} is another network there than in MXNet: {ratio:.1f} dB")

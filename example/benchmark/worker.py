@@ -1,6 +1,6 @@
 """A process that holds one engine and does what it is told, a line of JSON at a time, on standard input.
 
-    python worker.py ENGINE
+    python worker.py ENGINE [making]
 
 Every request is answered with one line of JSON. What libraries print goes to standard error.
 
@@ -13,6 +13,7 @@ Every request is answered with one line of JSON. What libraries print goes to st
     {"do": "peak"}                                                  {"gmacs": g} of the quickest int8 convolution
     {"do": "predict", "output": file.npz, "images": n}              {"seconds": s} all outputs for n evaluation images
     {"do": "outputs", "output": file.npz}                           {} all outputs for the images it was loaded with
+    {"do": "kernels"}                          {"int8": n, "others": n} layers with weights by kernel
     {"do": "quit"}
 
 An error comes back as {"error": "what", "trace": "where"}.
@@ -50,10 +51,10 @@ def memory() -> dict:
 class Worker:
     """The requests, one method each."""
 
-    def __init__(self, engine: str):
+    def __init__(self, engine: str, making: bool = False):
         start = time.perf_counter()
         self.engine = ENGINES[engine]
-        self.module = importlib.import_module(self.engine.module)
+        self.module = importlib.import_module(self.engine.made_by if making else self.engine.module)
         self.imported = time.perf_counter() - start
         self.runner = None
         self.network = None
@@ -106,6 +107,9 @@ class Worker:
         np.savez(output, *self.runner.outputs())
         return {}
 
+    def kernels(self) -> dict:
+        return self.runner.kernels()
+
     def predict(self, output: str, images: int) -> dict:
         """Runs the evaluation images through the network; writes all outputs, or for .npy the first."""
         start = time.perf_counter()
@@ -140,7 +144,7 @@ def main() -> None:
         if what == "quit":
             break
         try:
-            worker = worker or Worker(sys.argv[1])
+            worker = worker or Worker(sys.argv[1], making="making" in sys.argv[2:])
             answer = getattr(worker, what)(**request)
         except Exception as error:  # whatever a library raises must reach the one who asked
             answer = {"error": f"{type(error).__name__}: {told(error)}", "trace": traceback.format_exc()}
