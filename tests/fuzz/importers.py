@@ -17,7 +17,7 @@ import mxnet as mx
 import mxq
 from mxq.errors import MXQError
 from mxq.network.graph import Graph
-from tests.importers import test_caffe, test_onnx, test_tflite
+from tests.importers import caffe_files, onnx_files, test_caffe, test_tflite
 from tests.importers.caffe_files import caffemodel
 from tests.networks import NETWORKS
 
@@ -38,15 +38,15 @@ class Whole(NamedTuple):
 
 
 def _caffe() -> Iterator[Whole]:
-    yield Whole("good.caffemodel", caffemodel(test_caffe.BLOBS), test_caffe.GOOD.encode())
+    yield Whole("good.caffemodel", caffemodel(caffe_files.BLOBS), caffe_files.GOOD.encode())
     for name, (layers, blobs) in test_caffe.CASES.items():
-        text = test_caffe.head(2, 6, 9, 7) + layers
-        yield Whole(f"{name}.caffemodel", caffemodel(blobs or test_caffe.BLOBS), text.encode())
+        text = caffe_files.head(2, 6, 9, 7) + layers
+        yield Whole(f"{name}.caffemodel", caffemodel(blobs or caffe_files.BLOBS), text.encode())
 
 
 def _onnx() -> Iterator[Whole]:
-    nodes, constants = test_onnx.block(1, False, 128)
-    model = test_onnx.model_of(nodes, {"x": test_onnx.X}, constants, outputs=("h_dq",))
+    nodes, constants = onnx_files.block(1, False, 128)
+    model = onnx_files.model_of(nodes, {"x": onnx_files.X}, constants, outputs=("h_dq",))
     yield Whole("pairs.onnx", model.SerializeToString())
     from mxq.export.write import build_onnx
 

@@ -2,9 +2,13 @@
 
 import os
 import re
+import tempfile
 from typing import Dict, List
 
+import mxnet as mx
 import numpy as np
+
+import mxq
 
 
 def varint(number: int) -> bytes:
@@ -82,4 +86,27 @@ def layer(kind: str, name: str, bottoms: str, param: str = "", tops: str = "") -
     return f'layer {{ name: "{name}" type: "{kind}"{links} {param} }}\n'
 
 
-__all__ = ["blob", "caffemodel", "dims", "floats", "head", "layer", "opencv", "write"]
+def run(model, inputs):
+    shapes = {name: array.shape for name, array in inputs.items()}
+    executor = model.symbol.simple_bind(mx.cpu(), grad_req="null", **shapes)
+    executor.copy_params_from(model.arg_params, model.aux_params)
+    found = executor.forward(is_train=False, **{name: mx.nd.array(array) for name, array in inputs.items()})
+    return [output.asnumpy() for output in found]
+
+
+def check(text, blobs, inputs, *, tolerance=1e-5, **form):
+    """Loads the network and compares its outputs with OpenCV's; returns the model."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = write(folder, text, blobs, **form)
+        model = mxq.load(path)
+        assert model.format == "Caffe" and not model.quantized
+        expected = opencv(path, inputs, model.outputs)
+    for name, mine, theirs in zip(model.outputs, run(model, inputs), expected):
+        assert mine.shape == theirs.shape, (name, mine.shape, theirs.shape)
+        np.testing.assert_allclose(mine, theirs, rtol=tolerance, atol=tolerance, err_msg=name)
+    return model
+
+
+#: A small network, and its arrays.
+GOOD = head(1, 3, 8, 8) + layer("Convolution", "conv", "data", "convolution_param { num_output: 2 kernel_size: 3 }")
+BLOBS = {"conv": [floats(1, 2, 3, 3, 3), floats(2, 2)]}

@@ -1,8 +1,7 @@
-"""Caffe networks compute in MXNet what OpenCV makes of the same files."""
+"""Caffe's layers compute in MXNet what OpenCV makes of the same files."""
 
 import tempfile
 
-import mxnet as mx
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,30 +10,7 @@ from parameterized import parameterized
 import mxq
 from mxq.importers.caffe import LAYERS
 
-from ..refusals import refused
-from .caffe_files import caffemodel, dims, floats, head, layer, opencv, write
-
-
-def run(model, inputs):
-    shapes = {name: array.shape for name, array in inputs.items()}
-    executor = model.symbol.simple_bind(mx.cpu(), grad_req="null", **shapes)
-    executor.copy_params_from(model.arg_params, model.aux_params)
-    found = executor.forward(is_train=False, **{name: mx.nd.array(array) for name, array in inputs.items()})
-    return [output.asnumpy() for output in found]
-
-
-def check(text, blobs, inputs, *, tolerance=1e-5, **form):
-    """Loads the network and compares its outputs with OpenCV's; returns the model."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = write(folder, text, blobs, **form)
-        model = mxq.load(path)
-        assert model.format == "Caffe" and not model.quantized
-        expected = opencv(path, inputs, model.outputs)
-    for name, mine, theirs in zip(model.outputs, run(model, inputs), expected):
-        assert mine.shape == theirs.shape, (name, mine.shape, theirs.shape)
-        np.testing.assert_allclose(mine, theirs, rtol=tolerance, atol=tolerance, err_msg=name)
-    return model
-
+from .caffe_files import check, dims, floats, head, layer, run, write
 
 X = floats(1, 2, 6, 9, 7)
 #: name -> (layers behind "data", their arrays)
@@ -237,168 +213,8 @@ def test_convolutions(group, kernel, stride, pad, dilation, bias):
     check(text, {"y": blobs}, {"data": x})
 
 
-def test_arrays_in_old_and_other_forms():
-    text, blobs = CASES["inner_product"]
-    check(head(*X.shape) + text, blobs, {"data": X}, legacy=True)
-    with tempfile.TemporaryDirectory() as folder:
-        plain, double = (mxq.load(write(folder, head(*X.shape) + text, blobs, double=d)) for d in (False, True))
-    np.testing.assert_array_equal(run(plain, {"data": X}), run(double, {"data": X}))
-
-
-def test_the_first_version_of_layers():
-    text = """
-        name: "old" input: "data" input_dim: 2 input_dim: 6 input_dim: 9 input_dim: 7
-        layers { name: "c" type: CONVOLUTION bottom: "data" top: "c" blobs_lr: 1 blobs_lr: 2
-                 convolution_param { num_output: 4 kernel_size: 3 weight_filler { type: "xavier" } } }
-        layers { name: "r" type: RELU bottom: "c" top: "c" }
-        layers { name: "f" type: INNER_PRODUCT bottom: "c" top: "f" inner_product_param { num_output: 3 } }
-        layers { name: "p" type: SOFTMAX bottom: "f" top: "p" }
-    """
-    blobs = {"c": [floats(2, 4, 6, 3, 3), floats(3, 4)], "f": [floats(4, 3, 140), floats(5, 3)]}
-    check(text, blobs, {"data": X}, v1=True, legacy=True)
-
-
-def test_layers_of_training_are_left_out():
-    text = (
-        'layer { name: "data" type: "Data" top: "data" top: "label" include { phase: TRAIN } }'
-        + head(*X.shape)
-        + layer("ReLU", "y", "data")
-        + 'layer { name: "a" type: "Accuracy" bottom: "y" bottom: "label" top: "a" include { phase: TEST } }'
-    )
-    with tempfile.TemporaryDirectory() as folder:
-        model = mxq.load(write(folder, text, {}))
-    assert model.outputs == ("y",) and list(model.shapes) == ["data"]
-
-
-VARIANCES = "variance: 0.1 variance: 0.1 variance: 0.2 variance: 0.2"
-PRIORS = f"prior_box_param {{ min_size: 4 max_size: 9 aspect_ratio: 2 {VARIANCES} }}"
-
-
-def detector(keep: int, top: int) -> str:
-    """Boxes of two sizes of maps, three classes."""
-    text = head(1, 3, 24, 32)
-    for name, stride in (("a", 8), ("b", 16)):
-        size = f"kernel_size: {stride} stride: {stride}"
-        text += layer("Convolution", name, "data", f"convolution_param {{ num_output: 4 {size} }}")
-        for part, outputs in (("loc", 16), ("conf", 12)):
-            conv = f"convolution_param {{ num_output: {outputs} kernel_size: 1 }}"
-            text += layer("Convolution", f"{name}_{part}", name, conv)
-            order = "permute_param { order: 0 order: 2 order: 3 order: 1 }"
-            text += layer("Permute", f"{name}_{part}_perm", f"{name}_{part}", order)
-            text += layer("Flatten", f"{name}_{part}_flat", f"{name}_{part}_perm", "flatten_param { axis: 1 }")
-        text += layer("PriorBox", f"{name}_prior", f"{name} data", PRIORS)
-    text += layer("Concat", "loc", "a_loc_flat b_loc_flat", "concat_param { axis: 1 }")
-    text += layer("Concat", "conf", "a_conf_flat b_conf_flat", "concat_param { axis: 1 }")
-    text += layer("Concat", "prior", "a_prior b_prior", "concat_param { axis: 2 }")
-    text += layer("Reshape", "conf_r", "conf", f"reshape_param {{ shape {{ {dims((0, -1, 3))} }} }}")
-    text += layer("Softmax", "conf_s", "conf_r", "softmax_param { axis: 2 }") + layer("Flatten", "conf_f", "conf_s")
-    nms = f"nms_param {{ nms_threshold: 0.4 top_k: {top} }}"
-    param = f"num_classes: 3 share_location: true background_label_id: 0 {nms} code_type: CENTER_SIZE "
-    param += f"keep_top_k: {keep} confidence_threshold: 0.35"
-    return text + layer("DetectionOutput", "out", "loc conf_f prior", f"detection_output_param {{ {param} }}")
-
-
-@parameterized.expand([("all", 100, 100), ("few", 5, 8)])
-def test_detections(_name, keep, top):
-    blobs = {}
-    for seed, (name, size) in enumerate((("a", 8), ("b", 16))):
-        blobs[name] = [floats(seed, 4, 3, size, size), floats(seed + 2, 4)]
-        blobs[f"{name}_loc"] = [floats(seed + 4, 16, 4, 1, 1) * 0.1, floats(seed + 6, 16)]
-        blobs[f"{name}_conf"] = [floats(seed + 8, 12, 4, 1, 1) * 0.1, floats(seed + 10, 12)]
-    x = floats(5, 1, 3, 24, 32)
-    with tempfile.TemporaryDirectory() as folder:
-        path = write(folder, detector(keep, top), blobs)
-        model = mxq.load(path)
-        theirs = opencv(path, {"data": x}, ["out"])[0].reshape(-1, 7)[:, 1:]
-    theirs = theirs[theirs[:, 1] > 0]  # rows of zeros follow
-    rows = run(model, {"data": x})[0][0]
-    rows = rows[rows[:, 1] >= 0]
-    assert len(rows) == len(theirs) and len(rows) > 3
-    order = [np.lexsort((r[:, 2], -r[:, 1])) for r in (rows, theirs)]
-    np.testing.assert_allclose(rows[order[0]], theirs[order[1]], rtol=1e-4, atol=1e-5)
-
-
-GOOD = head(1, 3, 8, 8) + layer("Convolution", "conv", "data", "convolution_param { num_output: 2 kernel_size: 3 }")
-POOL = head(1, 3, 8, 8) + 'layer { name: "p" type: "Pooling" bottom: "data" top: "p" pooling_param '
-BLOBS = {"conv": [floats(1, 2, 3, 3, 3), floats(2, 2)]}
-
-
-@parameterized.expand(
-    [
-        ("unknown_layer", GOOD.replace('"Convolution"', '"Convolutoin"'), {}, ["'conv'", "nearest: Convolution"]),
-        ("unknown_field", GOOD.replace("kernel_size", "kernel_sise"), {}, ["'kernel_sise'", "line", "kernel_size"]),
-        ("unknown_param", GOOD + layer("ReLU", "r", "conv", "quirk_param { a: 1 }"), {}, ["'r'", "quirk_param"]),
-        ("unread", GOOD.replace('bottom: "data"', 'bottom: "dato"'), {}, ["'conv'", "reads 'dato'"]),
-        ("no_weights", GOOD, {"other": [floats(1, 2)]}, ["'conv'", "0 arrays", "needs 1"]),
-        ("wrong_weights", GOOD, {"conv": [floats(1, 2, 3, 4)]}, ["(2, 3, 4)", "needs (2, 3, 3, 3)"]),
-        ("no_shape", GOOD.replace("dim: 8", "dim: 0"), {}, ["'data'", "(1, 3, 0, 0)", "data_shapes"]),
-        ("huge", GOOD.replace("dim: 8", "dim: 900000"), {}, ["'conv'", "at most"]),
-        ("no_text", "layer { name: 'a' ", {}, ["line 1", "the end of the file", "'}'"]),
-        ("no_number", GOOD.replace("num_output: 2", "num_output: two"), {}, ["num_output", "'two'", "int"]),
-        ("pool", POOL + "{ pool: STOCHASTIC kernel_size: 2 } }", {}, ["'p'", "STOCHASTIC", "MAX and AVE"]),
-        ("empty_window", POOL + "{ kernel_size: 1 stride: 2 } }", {}, ["behind an image of 8", "kernel 1, stride 2"]),
-        ("window", POOL + "{ kernel_size: 9 } }", {}, ["window of 9"]),
-    ]
-)  # fmt: skip
-def test_refusals(_name, text, blobs, parts):
-    with tempfile.TemporaryDirectory() as folder:
-        path = write(folder, text, blobs or BLOBS)
-        refused(lambda: mxq.load(path), *parts, error=mxq.MXQError)
-
-
-def test_cut_and_missing_files():
-    with tempfile.TemporaryDirectory() as folder:
-        path = write(folder, GOOD, BLOBS)
-        whole = caffemodel(BLOBS)
-        for size in (1, 20, len(whole) // 2, len(whole) - 1):
-            with open(path, "wb") as file:
-                file.write(whole[:size])
-            refused(lambda: mxq.load(path), "net.caffemodel", error=mxq.MXQError)
-        refused(lambda: mxq.load(folder), "is a folder", error=mxq.MXQError)
-        refused(lambda: mxq.load(path, prototxt=folder + "/none.prototxt"), "none.prototxt", error=FileNotFoundError)
-        with open(path, "wb") as file:
-            file.write(b"PK\x03\x04 something else")
-        refused(lambda: mxq.load(path), "net.caffemodel", error=mxq.MXQError)
-
-
-@settings(max_examples=150, deadline=None)
-@given(st.integers(0, 1 << 30), st.booleans())
-def test_damaged_files_are_refused_or_read(seed, of_text):
-    """Never a crash, a hang or another error."""
-    random = np.random.RandomState(seed)
-    model, text = bytearray(caffemodel(BLOBS)), bytearray(GOOD.encode())
-    damaged = text if of_text else model
-    for _ in range(random.randint(1, 6)):
-        at = random.randint(len(damaged))
-        if random.rand() < 0.3:
-            del damaged[at : at + random.randint(1, 30)]
-        elif random.rand() < 0.3:
-            damaged[at:at] = bytes(random.randint(0, 256, random.randint(1, 8)).tolist())
-        else:
-            damaged[at] = random.randint(256)
-        if not damaged:
-            damaged += b"x"
-    with tempfile.TemporaryDirectory() as folder:
-        path = write(folder, "", BLOBS)
-        with open(path, "wb") as file:
-            file.write(bytes(model))
-        with open(path.replace("caffemodel", "prototxt"), "wb") as file:
-            file.write(bytes(text))
-        try:
-            mxq.load(path)
-        except mxq.MXQError:
-            pass
-
-
 def test_every_layer_is_tested():
     text = "".join(case[0] for case in CASES.values())
     elsewhere = {"Pooling", "Exp", "Log", "BNLL", "Bias", "Upsample", "PriorBox", "DetectionOutput", "SoftmaxWithLoss"}
     elsewhere |= {"Convolution", "DepthwiseConvolution"}
     assert {kind for kind in LAYERS if f'"{kind}"' not in text} <= elsewhere
-
-
-def test_a_network_that_was_loaded_is_quantized():
-    with tempfile.TemporaryDirectory() as folder:
-        model = mxq.load(write(folder, head(1, 3, 8, 8) + GOOD.split("\n", 1)[1] + layer("ReLU", "y", "conv"), BLOBS))
-    int8 = mxq.quantize_model(model.symbol, model[1:], floats(3, 16, 3, 8, 8), batch_size=8)
-    assert int8.report.count("int8") == 2
