@@ -4,7 +4,7 @@ Shapes that networks compute from shapes are such nodes. Only what they need is 
 a node of the network.
 """
 
-from typing import Callable, Dict, List, Optional
+from typing import Callable, Dict, List, Optional, Tuple
 
 import numpy as np
 
@@ -37,6 +37,17 @@ def _divide(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return (np.sign(x) * np.sign(y) * (np.abs(x) // np.abs(y))).astype(x.dtype) if x.dtype.kind in "iu" else x / y
 
 
+def _reduced(function: Callable) -> Callable[[Dict, List[np.ndarray]], np.ndarray]:
+    def of(a: Dict, x: List[np.ndarray]) -> np.ndarray:
+        axes = a.get("axes", x[1] if len(x) > 1 else [])
+        if not len(axes) and a.get("noop_with_empty_axes"):
+            return x[0]
+        axis = tuple(int(n) for n in axes) or None
+        return function(x[0], axis=axis, keepdims=bool(a.get("keepdims", 1)))
+
+    return of
+
+
 _FOLDED: Dict[str, Callable[[Dict, List[np.ndarray]], np.ndarray]] = {
     "Identity": lambda a, x: x[0],
     "Cast": lambda a, x: x[0].astype(TYPES[a["to"]]),
@@ -56,9 +67,36 @@ _FOLDED: Dict[str, Callable[[Dict, List[np.ndarray]], np.ndarray]] = {
     "Ceil": lambda a, x: np.ceil(x[0]),
     "Sqrt": lambda a, x: np.sqrt(x[0]),
     "Neg": lambda a, x: -x[0],
-    "ReduceProd": lambda a, x: np.prod(x[0], keepdims=bool(a.get("keepdims", 1))),
-    "Expand": lambda a, x: np.broadcast_to(x[0], np.broadcast_shapes(x[0].shape, tuple(int(n) for n in x[1]))),
+    "Equal": lambda a, x: x[0] == x[1],
+    "Where": lambda a, x: np.where(x[0], x[1], x[2]),
+    "ReduceProd": _reduced(np.prod),
+    "ReduceSum": _reduced(np.sum),
+    "ReduceMax": _reduced(np.max),
+    "ReduceMin": _reduced(np.min),
+    "ConstantOfShape": lambda a, x: np.full(_sizes(x[0]), np.reshape(a.get("value", np.float32(0)), ())),
+    "Expand": lambda a, x: np.broadcast_to(x[0], np.broadcast_shapes(x[0].shape, _sizes(x[1]))),
 }
+
+
+#: Operators whose results are as large as their inputs together, spread over each other.
+_SPREADING = ("Add", "Sub", "Mul", "Div", "Equal", "Where")
+
+
+def _sizes(dims: np.ndarray) -> Tuple[int, ...]:
+    return tuple(int(n) for n in np.reshape(dims, -1))
+
+
+def _count(kind: str, a: Dict, x: List[np.ndarray]) -> float:
+    """How many numbers a node gives, where that may be many more than its inputs have."""
+    if kind == "Expand":
+        return float(np.prod(np.broadcast_shapes(x[0].shape, _sizes(x[1])), dtype=np.float64))
+    if kind == "ConstantOfShape":
+        return float(np.prod([float(n) for n in _sizes(x[0])]))
+    if kind == "Gather":
+        return float(x[0].size) / max(x[0].shape[a.get("axis", 0)], 1) * x[1].size
+    if kind in _SPREADING:
+        return float(np.prod(np.broadcast_shapes(*(part.shape for part in x)), dtype=np.float64))
+    return 0.0
 
 
 def fold(kind: str, attributes: Dict, inputs: List[Optional[np.ndarray]]) -> Optional[np.ndarray]:
@@ -69,8 +107,8 @@ def fold(kind: str, attributes: Dict, inputs: List[Optional[np.ndarray]]) -> Opt
     function = _FOLDED.get(kind)
     if function is None or not inputs or inputs[0] is None:
         return None
-    if kind == "Expand" and int(np.prod([float(n) for n in np.reshape(inputs[1], -1)])) > MAX_SIZE:
-        return None
-    while inputs and inputs[-1] is None:
+    while inputs[-1] is None:
         inputs = inputs[:-1]
+    if _count(kind, attributes, inputs) > MAX_SIZE:
+        return None
     return np.asarray(function(attributes, inputs))

@@ -141,7 +141,7 @@ def clip(net: OnnxNet, op: Op) -> None:
     attrs = op.attrs(min=-3.4028234663852886e38, max=3.4028234663852886e38)
     low = float(net.constant(op, 1, np.float32(attrs["min"])))
     high = float(net.constant(op, 2, np.float32(attrs["max"])))
-    net.same(op, "clip", {"a_min": low, "a_max": high})
+    net.same(op, "clip", {"a_min": min(low, high), "a_max": high})  # the upper limit comes last
 
 
 @FUNCTIONS.of("HardSigmoid")
@@ -196,20 +196,23 @@ _ARITHMETIC = {
 }
 
 
-@FUNCTIONS.of("Add", "Sub", "Mul", "Div", "Pow", "Max", "Min", "Sum")
+@FUNCTIONS.of("Add", "Sub", "Mul", "Div", "Pow", "Max", "Min", "Sum", "Mean")
 def arithmetic(net: OnnxNet, op: Op) -> None:
     op.attrs(axis=None, broadcast=0)
     if op.attributes.get("broadcast"):
         raise op.error("broadcasts as before version 7", "accepted are files of version 7 and newer")
-    kind = "Add" if op.type == "Sum" else op.type
+    kind = "Add" if op.type in ("Sum", "Mean") else op.type
     if len(op.inputs) < 2:
         net.same(op, "identity", {})
         return
     rank = max(len(net.top(op, i).shape) for i in range(len(op.inputs)))
     found = operand(net, op, 0, rank)
     for i in range(1, len(op.inputs)):
-        last = i == len(op.inputs) - 1
+        last = i == len(op.inputs) - 1 and op.type != "Mean"
         found = two(net, op, kind, found, operand(net, op, i, rank), "" if last else f"_{i}")
+    if op.type == "Mean":
+        attrs = {"scalar": 1.0 / len(op.inputs)}
+        found = found._replace(value=net.emit(op, "_mul_scalar", [found.value], attrs, found.shape))
     net.write(op, found.value, found.shape)
 
 

@@ -13,14 +13,16 @@ from ..network.graph import Graph
 from .builder import Integers, Top
 from .onnx_constants import TYPES, fold
 from .onnx_functions import FUNCTIONS
+from .onnx_integers import AT_RUN_TIME, pass_integers, refuse_integers
 from .onnx_net import OnnxNet, Op
 from .onnx_quantized import MICROSOFT, QUANTIZED
+from .onnx_resize import RESIZE
 from .onnx_shapes import SHAPES
 from .onnx_weighted import WEIGHTED
 
 #: (domain, type of operator) -> what writes it.
 OPERATORS = {
-    **{("", kind): function for kind, function in {**WEIGHTED, **FUNCTIONS, **SHAPES, **QUANTIZED}.items()},
+    **{("", kind): function for kind, function in {**WEIGHTED, **FUNCTIONS, **SHAPES, **RESIZE, **QUANTIZED}.items()},
     **{("com.microsoft", kind): function for kind, function in MICROSOFT.items()},
 }
 #: Versions of the standard operators that the tables speak of.
@@ -109,14 +111,16 @@ def _node(net: OnnxNet, op: Op, domain: str) -> None:
         net.set(op.outputs[0], Top(None, array.shape, array))
         return
     tops = [net.tops.get(name) if name else None for name in op.inputs]
-    if domain == "" and op.type == "Shape" and tops and tops[0] is not None:
-        array = np.asarray(tops[0].shape, np.int64)
+    if domain == "" and op.type in ("Shape", "Size") and tops and tops[0] is not None:
+        part = op.attrs(start=0, end=None)
+        array = np.asarray(tops[0].shape[part["start"] : part["end"]], np.int64)
+        array = array if op.type == "Shape" else np.prod(array, dtype=np.int64)
         net.set(op.outputs[0], Top(None, array.shape, array))
         return
     if domain == "" and tops and all(top is None or top.constant is not None for top in tops):
         try:
             folded = fold(op.type, op.attributes, [None if top is None else np.asarray(top.constant) for top in tops])
-        except (ValueError, IndexError, KeyError, TypeError, ZeroDivisionError) as error:
+        except (ValueError, IndexError, KeyError, TypeError, ZeroDivisionError, MemoryError) as error:
             raise op.error(f"cannot be computed ({error})", "its inputs are constants that do not fit it") from None
         if folded is not None:
             net.set(op.outputs[0], Top(None, folded.shape, folded))
@@ -125,7 +129,10 @@ def _node(net: OnnxNet, op: Op, domain: str) -> None:
     if function is None:
         known = sorted({kind for found, kind in OPERATORS if found == domain})
         where = f"of domain {domain!r} " if domain else ""
+        if op.type in AT_RUN_TIME:
+            raise op.error("finds ranges at run time", "accepted are networks quantized with constant scales, or float")
         raise op.error(f"{where}is not known{nearest(op.type, known)}", f"known are {', '.join(known) or 'none there'}")
+    refuse_integers(net, op)
     try:
         function(net, op)
     except (TypeError, ValueError, IndexError, KeyError, AttributeError, OverflowError, ZeroDivisionError) as error:
@@ -134,6 +141,7 @@ def _node(net: OnnxNet, op: Op, domain: str) -> None:
         raise op.error(
             f"does not make sense ({type(error).__name__}: {error})", "see ONNX' description of it"
         ) from None
+    pass_integers(net, op)
 
 
 def _opset(model) -> int:
@@ -181,11 +189,13 @@ def _inputs(graph, net: OnnxNet, given: Mapping) -> Dict[str, Tuple[int, ...]]:
 
 
 def _array(tensor) -> np.ndarray:
-    from onnx import numpy_helper
+    from onnx import TensorProto, numpy_helper
 
     if tensor.data_type not in TYPES:
+        names = {number: name for name, number in TensorProto.DataType.items()}
         raise GraphError(
-            f"tensor {tensor.name!r} is of type {tensor.data_type}; accepted are {', '.join(map(str, TYPES))}"
+            f"tensor {tensor.name!r} is of type {names.get(tensor.data_type, tensor.data_type)}; accepted are "
+            f"{', '.join(names[number] for number in TYPES)}"
         )
     size = 1
     for n in tensor.dims:

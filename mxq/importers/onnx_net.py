@@ -36,10 +36,12 @@ class OnnxNet(Builder):
     Attributes:
         weights: parameter -> the integers that the file has for it.
         beyond: node -> how many channels of its weights do not fit int8; it stays float.
+        stored: tensor that the file has as integers of 8 bits -> their type.
     """
 
     def __init__(self):
         super().__init__()
+        self.stored: Dict[str, str] = {}
         self.weights: Dict[str, Integers] = {}
         self.beyond: Dict[str, int] = {}
 

@@ -12,6 +12,7 @@ import numpy as np
 from ..arithmetic.qmath import QParams
 from .builder import Integers, Table, Top
 from .int8_weights import along
+from .onnx_constants import TYPES
 from .onnx_functions import global_pool, operand, pool, two
 from .onnx_net import OnnxNet, Op
 from .onnx_shapes import join
@@ -39,16 +40,28 @@ def qparams(op: Op, scale: np.ndarray, zero: np.ndarray) -> QParams:
     return QParams(value, int(zero.reshape(())), "uint8")
 
 
-def _pair(net: OnnxNet, op: Op, index: int) -> Tuple[np.ndarray, np.ndarray]:
+def _pair(net: OnnxNet, op: Op, index: int, kind: str = "uint8") -> Tuple[np.ndarray, np.ndarray]:
+    """A scale and the zero point behind it, of this type where it is left out."""
     scale = np.asarray(net.constant(op, index), np.float32)
-    return scale, net.constant(op, index + 1, np.zeros((), np.uint8))
+    if scale.ndim > 1 and scale.size > 1:
+        raise op.error(f"has scales of shape {scale.shape}", "accepted are one, or one for each index of an axis")
+    return scale, net.constant(op, index + 1, np.zeros((), kind))
+
+
+def output(net: OnnxNet, op: Op, index: int) -> QParams:
+    """How the operator's output is stored."""
+    scale, zero = _pair(net, op, index)
+    found = qparams(op, scale, zero)
+    net.stored[op.outputs[0]] = zero.dtype.name
+    return found
 
 
 def activation(net: OnnxNet, op: Op, index: int) -> Top:
     """An 8-bit input with its scale and zero point behind it, not rounded yet."""
-    top, found = net.top(op, index), qparams(op, *_pair(net, op, index + 1))
+    top = net.top(op, index)
+    scale, zero = _pair(net, op, index + 1, net.stored.get(op.inputs[index], "uint8"))
+    found = qparams(op, scale, zero)
     if top.constant is not None:
-        scale, zero = _pair(net, op, index + 1)
         return centred(net, op, np.asarray(top.constant), scale, zero, 0)
     if top.qparams is None:  # an input of the network: real numbers come in its place
         net.set(op.inputs[index], top._replace(qparams=found))
@@ -99,21 +112,39 @@ def centred(net: OnnxNet, op: Op, array: np.ndarray, scale: np.ndarray, zero: np
     return Top(None, array.shape, real, found, Integers(whole, scale, axis))
 
 
+@MICROSOFT.of("QuantizeLinear")
 @QUANTIZED.of("QuantizeLinear")
 def quantize(net: OnnxNet, op: Op) -> None:
-    op.attrs(axis=1, saturate=1, output_dtype=0, block_size=0)
-    top, found = net.top(op), qparams(op, *_pair(net, op, 1))
+    attrs = op.attrs(axis=1, saturate=1, output_dtype=0, block_size=0)
+    scale, zero = _pair(net, op, 1, np.dtype(TYPES.get(attrs["output_dtype"] or 2, np.float32)).name)
+    top = net.top(op)
     if top.constant is not None:  # weights that the file has in float, and rounds: kept as they are rounded
-        scale, zero = _pair(net, op, 1)
-        low, high = (-128, 127) if zero.dtype == np.int8 else (0, 255)
-        whole = np.clip(np.rint(np.asarray(top.constant) / scale) + int(zero), low, high).astype(zero.dtype)
+        whole = _rounded(op, np.asarray(top.constant, np.float32), scale, zero, attrs["axis"])
         net.set(op.outputs[0], Top(None, whole.shape, whole))
         return
+    found = qparams(op, scale, zero)
+    net.stored[op.outputs[0]] = zero.dtype.name
     if top.qparams not in (None, found):  # two roundings, one after the other
         top = net.valued(op.inputs[0])._replace(qparams=None)
     net.set(op.outputs[0], top._replace(qparams=found))
 
 
+def _rounded(op: Op, array: np.ndarray, scale: np.ndarray, zero: np.ndarray, axis: int) -> np.ndarray:
+    """A constant as the integers that it is stored as."""
+    rank = max(array.ndim, 1)
+    sizes = (1, array.shape[axis % rank] if array.ndim else 1)
+    if zero.dtype not in (np.int8, np.uint8) or scale.size not in sizes or zero.size not in (1, scale.size):
+        raise op.error(
+            f"has {scale.size} scales and {zero.dtype} zero points for {array.shape}",
+            f"accepted are int8 or uint8, one or {sizes[1]}",
+        )
+    steps = array / along(scale.reshape(-1), axis % rank, rank)
+    low, high = np.iinfo(zero.dtype).min, np.iinfo(zero.dtype).max
+    levels = np.rint(steps) + along(zero.reshape(-1).astype(np.float32), axis % rank, rank)
+    return np.clip(levels, low, high).astype(zero.dtype)
+
+
+@MICROSOFT.of("DequantizeLinear")
 @QUANTIZED.of("DequantizeLinear")
 def dequantize(net: OnnxNet, op: Op) -> None:
     axis = op.attrs(axis=1, block_size=0)["axis"]
@@ -135,7 +166,7 @@ def qlinear_conv(net: OnnxNet, op: Op) -> None:
     attrs = op.attrs(auto_pad="NOTSET", dilations=None, group=1, kernel_shape=None, pads=None, strides=None)
     x, kernel = rounded(net, op, 0), weight(net, op, 3)
     bias = _bias(net, op, 8, x, kernel)
-    convolution(net, op, x, attrs, kernel, bias, qparams(op, *_pair(net, op, 6)))
+    convolution(net, op, x, attrs, kernel, bias, output(net, op, 6))
 
 
 def _bias(net: OnnxNet, op: Op, index: int, x: Top, kernel: Top) -> Optional[Top]:
@@ -150,7 +181,7 @@ def _bias(net: OnnxNet, op: Op, index: int, x: Top, kernel: Top) -> Optional[Top
 @QUANTIZED.of("QLinearMatMul")
 def qlinear_matmul(net: OnnxNet, op: Op) -> None:
     op.attrs()
-    x, found = rounded(net, op, 0), qparams(op, *_pair(net, op, 6))
+    x, found = rounded(net, op, 0), output(net, op, 6)
     if net.top(op, 3).constant is None:
         y = rounded(net, op, 3)
         shape = (*x.shape[:-1], y.shape[-1])
@@ -169,7 +200,7 @@ def qgemm(net: OnnxNet, op: Op) -> None:
         raise op.error(f"has {attrs}", "accepted are alpha 1 and transA 0")
     x, kernel = rounded(net, op, 0), weight(net, op, 3, axis=0 if attrs["transB"] else 1)
     bias = _bias(net, op, 6, x, kernel)
-    found = qparams(op, *_pair(net, op, 7)) if net.has(op, 7) else None
+    found = output(net, op, 7) if net.has(op, 7) else None
     fully_connected(net, op, x, kernel, bias, transpose=not attrs["transB"], qparams=found)
 
 
@@ -185,14 +216,14 @@ def qlinear_arithmetic(net: OnnxNet, op: Op) -> None:
     found = two(net, op, op.type[len("QLinear") :], operand(net, inner, 0, rank), operand(net, inner, 1, rank))
     for name in names:
         del net.tops[name]
-    net.write(op, found.value, found.shape, qparams(op, *_pair(net, op, 6)))
+    net.write(op, found.value, found.shape, output(net, op, 6))
 
 
 @MICROSOFT.of("QLinearConcat")
 def qlinear_concat(net: OnnxNet, op: Op) -> None:
     axis = op.attrs(axis=1)["axis"]
     tops = [rounded(net, op, i) for i in range(2, len(op.inputs), 3)]
-    join(net, op, tops, axis, qparams(op, *_pair(net, op, 0)))
+    join(net, op, tops, axis, output(net, op, 0))
 
 
 @MICROSOFT.of("QLinearAveragePool")
@@ -203,14 +234,14 @@ def qlinear_average(net: OnnxNet, op: Op) -> None:
     )  # fmt: skip
     if attrs["channels_last"]:
         raise op.error("has channels last", "accepted are channels on axis 1")
-    pool(net, op, rounded(net, op, 0), attrs, "avg", qparams(op, *_pair(net, op, 3)))
+    pool(net, op, rounded(net, op, 0), attrs, "avg", output(net, op, 3))
 
 
 @MICROSOFT.of("QLinearGlobalAveragePool")
 def qlinear_global(net: OnnxNet, op: Op) -> None:
     if op.attrs(channels_last=0)["channels_last"]:
         raise op.error("has channels last", "accepted are channels on axis 1")
-    global_pool(net, op, rounded(net, op, 0), "avg", qparams(op, *_pair(net, op, 3)))
+    global_pool(net, op, rounded(net, op, 0), "avg", output(net, op, 3))
 
 
 @MICROSOFT.of("QLinearSigmoid", "QLinearLeakyRelu", "QLinearSoftmax")
@@ -230,4 +261,4 @@ def qlinear_function(net: OnnxNet, op: Op) -> None:
             )
         name, attrs = "softmax", {"axis": axis}
     value = net.emit(op, name, [x.value], attrs, x.shape)
-    net.write(op, value, x.shape, qparams(op, *_pair(net, op, 3)))
+    net.write(op, value, x.shape, output(net, op, 3))

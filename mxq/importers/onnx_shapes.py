@@ -159,47 +159,19 @@ def pad(net: OnnxNet, op: Op) -> None:
         raise op.error(
             f"has pads {pads}, mode {mode}", f"accepted are {2 * rank} numbers from 0; constant, edge, reflect"
         )
-    value = float(net.constant(op, 2, np.float32(attrs["value"])))
+    given = net.constant(op, 2, np.float32(attrs["value"]))
+    value = float(given)
+    if op.inputs[0] in net.stored and mode == "constant":  # a level, as the tensor has them
+        shift = 128 if net.stored[op.inputs[0]] == "int8" and x.qparams.dtype == "uint8" else 0
+        value = (value + shift - x.qparams.zero_point) * x.qparams.scale
     pairs = list(zip(pads[:rank], pads[rank:]))
     if rank not in (4, 5) or any(pair != (0, 0) for pair in pairs[:2]):
         raise op.error(f"pads {x.shape} by {pairs}", "accepted are the spatial axes of four or five")
     shape = tuple(n + b + e for n, (b, e) in zip(x.shape, pairs))
     mx_attrs = {"mode": mode, "pad_width": tuple(n for pair in pairs for n in pair), "constant_value": value}
-    kept = x.qparams if mode != "constant" or value == 0 else None  # zero is one of the levels
+    exact = mode != "constant" or value == 0 or op.inputs[0] in net.stored
+    kept = x.qparams if exact else None  # zero is one of the levels
     net.write(op, net.emit(op, "Pad", [x.value], mx_attrs, shape), shape, kept)
-
-
-@SHAPES.of("Resize", "Upsample")
-def resize(net: OnnxNet, op: Op) -> None:
-    attrs = op.attrs(
-        mode="nearest", coordinate_transformation_mode="half_pixel", nearest_mode="round_prefer_floor",
-        cubic_coeff_a=-0.75, exclude_outside=0, extrapolation_value=0.0, scales=None, antialias=0, axes=None,
-        keep_aspect_ratio_policy="stretch",
-    )  # fmt: skip
-    text = {k: v.decode() if isinstance(v, bytes) else v for k, v in attrs.items()}
-    x = net.read(op)
-    at = 1 if op.type == "Upsample" or op.opset == 10 else 2
-    scales = attrs["scales"] if attrs["scales"] is not None else net.constant(op, at, np.zeros(0)).reshape(-1)
-    sizes = net.constant(op, 3, np.zeros(0)).reshape(-1) if op.type == "Resize" else np.zeros(0)
-    if len(sizes) == 4:
-        scales = [new / old for new, old in zip(sizes, x.shape)]
-    if len(scales) != 4 or any(s != 1 for s in scales[:2]) or len(x.shape) != 4 or attrs["axes"] is not None:
-        raise op.error(f"scales {x.shape} by {list(scales)}", "accepted are the two spatial axes of four")
-    shape = (*x.shape[:2], *(int(np.floor(n * s)) for n, s in zip(x.shape[2:], scales[2:])))
-    whole = scales[2] == scales[3] and scales[2] == int(scales[2]) and scales[2] >= 1
-    if text["mode"] == "nearest" and whole:  # every way of rounding gives the same
-        attrs = {"scale": int(scales[2]), "sample_type": "nearest", "num_args": 1}
-        net.moved(op, "UpSampling", attrs, shape)
-        return
-    aligned = text["coordinate_transformation_mode"] == "align_corners"
-    if text["mode"] == "linear" and aligned and op.type == "Resize":
-        mx_attrs = {"height": shape[2], "width": shape[3], "mode": "size"}
-        net.write(op, net.emit(op, "_contrib_BilinearResize2D", [x.value], mx_attrs, shape), shape)
-        return
-    raise op.error(
-        f"resizes by {list(scales)[2:]}, {text['mode']}, {text['coordinate_transformation_mode']}",
-        "accepted are nearest by one whole number, and linear with align_corners",
-    )
 
 
 @SHAPES.of("DepthToSpace", "SpaceToDepth")
@@ -209,8 +181,16 @@ def depth_and_space(net: OnnxNet, op: Op) -> None:
     x = net.top(op)
     n, c, h, w = x.shape if len(x.shape) == 4 else (0, 0, 0, 0)
     fits = block > 0 and (c % block**2 == 0 if op.type == "DepthToSpace" else h % block == 0 and w % block == 0)
-    if not fits or attrs["mode"] not in ("DCR", b"DCR"):
-        raise op.error(f"has blocksize {block}, mode {attrs['mode']} for {x.shape}", "accepted is DCR where it divides")
     deep = op.type == "DepthToSpace"
+    if not fits or attrs["mode"] not in ("DCR", b"DCR") + (("CRD", b"CRD") if deep else ()):
+        raise op.error(f"has blocksize {block}, mode {attrs['mode']} for {x.shape}", "accepted is a size that divides")
     shape = (n, c // block**2, h * block, w * block) if deep else (n, c * block**2, h // block, w // block)
+    if attrs["mode"] in ("CRD", b"CRD"):  # columns and rows of a block are the inner axes of the channels
+        split = (n, c // block**2, block, block, h, w)
+        value = net.emit(op, "Reshape", [net.read(op).value], {"shape": (0, *split[1:])}, split, "_split")
+        axes = (0, 1, 4, 2, 5, 3)
+        value = net.emit(op, "transpose", [value], {"axes": axes}, tuple(split[axis] for axis in axes), "_swap")
+        kept = net.read(op).qparams
+        net.write(op, net.emit(op, "Reshape", [value], {"shape": (0, *shape[1:])}, shape), shape, kept)
+        return
     net.moved(op, "depth_to_space" if deep else "space_to_depth", {"block_size": block}, shape)

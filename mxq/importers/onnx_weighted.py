@@ -122,17 +122,15 @@ def conv_transpose(net: OnnxNet, op: Op) -> None:
     )  # fmt: skip
     x, weight = net.read(op), net.top(op, 1)
     rank = len(weight.shape) - 2
-    if attrs["auto_pad"] not in ("NOTSET", b"NOTSET") or attrs["output_shape"] is not None or rank not in (1, 2):
-        raise op.error("has auto_pad or output_shape", "accepted are pads alone, in one or two dimensions")
+    if rank not in (1, 2) or len(x.shape) != rank + 2:
+        raise op.error(
+            f"has weights of shape {weight.shape} for data of {x.shape}", "accepted are one or two dimensions"
+        )
     stride, dilation = tuple(attrs["strides"] or (1,) * rank), tuple(attrs["dilations"] or (1,) * rank)
-    pads, more = tuple(attrs["pads"] or (0,) * 2 * rank), tuple(attrs["output_padding"] or (0,) * rank)
-    if pads[:rank] != pads[rank:]:
-        raise op.error(f"has pads {pads}", "accepted are the same at both ends")
-    kernel, group = tuple(weight.shape[2:]), attrs["group"]
-    size = [
-        s * (n - 1) + d * (k - 1) + 1 - 2 * p + a
-        for n, k, s, d, p, a in zip(x.shape[2:], kernel, stride, dilation, pads, more)
-    ]
+    more, kernel, group = tuple(attrs["output_padding"] or (0,) * rank), tuple(weight.shape[2:]), attrs["group"]
+    full = [s * (n - 1) + d * (k - 1) + 1 + a for n, k, s, d, a in zip(x.shape[2:], kernel, stride, dilation, more)]
+    begin, end = _cropping(op, attrs, full, [n * s for n, s in zip(x.shape[2:], stride)])
+    pad = begin if begin == end else (0,) * rank
     inputs = [x.value, weights(net, op, weight, "weight")]
     if net.has(op, 2):
         inputs.append(weights(net, op, net.top(op, 2), "bias"))
@@ -141,24 +139,54 @@ def conv_transpose(net: OnnxNet, op: Op) -> None:
         "num_filter": outputs,
         "kernel": kernel,
         "stride": stride,
-        "pad": pads[:rank],
+        "pad": pad,
         "adj": more,
         "dilate": dilation,
         "num_group": group,
         "no_bias": len(inputs) < 3,
     }
-    shape = (x.shape[0], outputs, *size)
-    net.write(op, net.emit(op, "Deconvolution", inputs, mx_attrs, shape), shape)
+    shape = (x.shape[0], outputs, *(n - 2 * p for n, p in zip(full, pad)))
+    value = net.emit(op, "Deconvolution", inputs, mx_attrs, shape, "" if begin == end else "_full")
+    if begin != end:
+        ends = tuple(n - e for n, e in zip(full, end))
+        shape = (*shape[:2], *(e - b for b, e in zip(begin, ends)))
+        value = net.emit(op, "slice", [value], {"begin": (None, None, *begin), "end": (None, None, *ends)}, shape)
+    net.write(op, value, shape)
+
+
+def _cropping(op: Op, attrs: Dict, full: Sequence[int], same: Sequence[int]) -> Tuple[Tuple, Tuple]:
+    """What a transposed convolution leaves out at the begin and the end of each spatial axis."""
+    rank, mode = len(full), attrs["auto_pad"]
+    mode = mode.decode() if isinstance(mode, bytes) else mode
+    pads = tuple(attrs["pads"] or (0,) * 2 * rank)
+    wanted = attrs["output_shape"] or (same if mode.startswith("SAME") else None)
+    if wanted is not None:
+        total = [n - int(m) for n, m in zip(full, wanted[-rank:])]
+        low = tuple(n // 2 if mode == "SAME_UPPER" else n - n // 2 for n in total)
+        pads = low + tuple(n - b for n, b in zip(total, low))
+    if mode not in ("NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER") or len(pads) != 2 * rank or min(pads) < 0:
+        raise op.error(f"has auto_pad {mode}, pads {pads}", f"accepted are {2 * rank} numbers from 0")
+    return pads[:rank], pads[rank:]
 
 
 @WEIGHTED.of("Gemm")
 def gemm(net: OnnxNet, op: Op) -> None:
     attrs = op.attrs(alpha=1.0, beta=1.0, transA=0, transB=0)
     x, weight = net.read(op), net.top(op, 1)
-    if attrs["transA"] or attrs["alpha"] != 1 or (attrs["beta"] != 1 and net.has(op, 2)) or len(x.shape) != 2:
-        raise op.error(f"has {attrs}", "accepted are alpha 1, beta 1 and transA 0")
-    bias = net.top(op, 2) if net.has(op, 2) else None
-    fully_connected(net, op, x, weight, bias, transpose=not attrs["transB"])
+    if attrs["transA"] or len(x.shape) != 2:
+        raise op.error(f"multiplies {x.shape} with transA {attrs['transA']}", "accepted are two axes, transA 0")
+    bias = times(net.top(op, 2), attrs["beta"]) if net.has(op, 2) else None
+    fully_connected(net, op, x, times(weight, attrs["alpha"]), bias, transpose=not attrs["transB"])
+
+
+def times(top: Top, factor: float) -> Top:
+    """A constant times a number; integers keep, their scales change."""
+    if factor == 1 or top.constant is None:
+        return top
+    kept = top.integers
+    if kept is not None:
+        kept = kept._replace(scale=(kept.scale * np.float32(factor)).astype(np.float32)) if factor > 0 else None
+    return top._replace(constant=np.asarray(top.constant) * np.float32(factor), integers=kept)
 
 
 @WEIGHTED.of("MatMul")
@@ -169,10 +197,11 @@ def matmul(net: OnnxNet, op: Op) -> None:
         fully_connected(net, op, x, weight, None, transpose=True)
         return
     y = net.read(op, 1)
-    if len(x.shape) != len(y.shape) or len(x.shape) not in (2, 3) or x.shape[:-2] != y.shape[:-2]:
+    if len(x.shape) != len(y.shape) or len(x.shape) < 2 or x.shape[:-2] != y.shape[:-2]:
         raise op.error(f"multiplies {x.shape} and {y.shape}", "accepted are matrices, or batches of them of one size")
     shape = (*x.shape[:-1], y.shape[-1])
-    net.write(op, net.emit(op, "batch_dot" if len(x.shape) == 3 else "dot", [x.value, y.value], {}, shape), shape)
+    name = {2: "dot", 3: "batch_dot"}.get(len(shape), "_linalg_gemm2")
+    net.write(op, net.emit(op, name, [x.value, y.value], {}, shape), shape)
 
 
 def fully_connected(
@@ -185,7 +214,8 @@ def fully_connected(
     x, weight = fitted(net, op, x, weight, inputs=0 if transpose else 1, axis=len(x.shape) - 1)
     values = [x.value, weights(net, op, weight, "weight", transpose)]
     if bias is not None:
-        if bias.constant is None or np.size(bias.constant) not in (1, outputs):
+        along_outputs = np.size(bias.constant) == (bias.shape[-1] if bias.shape else 1)  # not one for each row
+        if bias.constant is None or not along_outputs or np.size(bias.constant) not in (1, outputs):
             raise op.error(f"adds a tensor of shape {bias.shape}", f"accepted are {outputs} constants")
         flat = np.broadcast_to(np.asarray(bias.constant).reshape(-1), (outputs,))
         kept = bias.integers if bias.integers is not None and bias.integers.integers.size == outputs else None
@@ -208,6 +238,13 @@ def batch_normalization(net: OnnxNet, op: Op) -> None:
     inputs += [net.param(op, mean, "moving_mean", aux=True), net.param(op, variance, "moving_var", aux=True)]
     mx_attrs = {"eps": float(attrs["epsilon"]), "fix_gamma": False, "use_global_stats": True}
     net.write(op, net.emit(op, "BatchNorm", inputs, mx_attrs, x.shape), x.shape)
+
+
+@WEIGHTED.of("InstanceNormalization")
+def instance_normalization(net: OnnxNet, op: Op) -> None:
+    attrs = op.attrs(epsilon=1e-5)
+    scale, bias = (net.param(op, net.constant(op, i).reshape(-1), name) for i, name in ((1, "gamma"), (2, "beta")))
+    net.same(op, "InstanceNorm", {"eps": float(attrs["epsilon"])}, [scale, bias])
 
 
 @WEIGHTED.of("PRelu")

@@ -55,14 +55,64 @@ CASES = {
     "shape_arithmetic": ([node("Shape", "x", "s"), node("Gather", "s,i", "n"), node("Unsqueeze", "n,z", "u"),
                           node("Concat", "u,m", "d", axis=0), node("Reshape", "x,d")],
                          {"i": I64(0), "z": I64([0]), "m": I64([-1])}),
+    "conv_transpose_that_crops": ([node("ConvTranspose", "x,w", strides=[2, 2], pads=[0, 1, 1, 0])],
+                                  {"w": floats(2, 6, 4, 3, 3)}),
+    "gemm_with_factors": ([node("Flatten", "x", "f"), node("Gemm", "f,w,b", alpha=0.5, beta=2.0)],
+                          {"w": floats(2, 432, 5), "b": floats(3, 1, 5)}),
+    "matmul_of_batches": ([node("Transpose", "x", "t", perm=[0, 1, 3, 2]), node("MatMul", "x,t")], {}),
+    "mean_of_three": ([node("Relu", "x", "a"), node("Abs", "x", "b"), node("Mean", "x,a,b")], {}),
+    "limits_the_wrong_way": ([node("Clip", "x,lo,hi")], {"lo": np.float32(0.5), "hi": np.float32(-0.5)}),
+    "instance_normalization": ([node("InstanceNormalization", "x,s,b", epsilon=1e-3)],
+                               {"s": floats(2, 6), "b": floats(3, 6)}),
+    "depth_to_space_by_columns": ([node("Slice", "x,b,e,a", "z"), node("DepthToSpace", "z", blocksize=2, mode="CRD")],
+                                  {"b": I64([0]), "e": I64([4]), "a": I64([1])}),
+    "shape_products": ([node("Shape", "x", "s"), node("ReduceProd", "s,a", "p", keepdims=0), node("Size", "x", "n"),
+                        node("Div", "n,p", "q"), node("Cast", "q", "c", to=1), node("Mul", "x,c")], {"a": I64([0])}),
     "dropout": ([node("Dropout", "x", "d"), node("Relu", "d")], {}),
 }  # fmt: skip
+
+
+#: Versions of operators that onnx' reference knows in this form, where they are not 13.
+OPSETS = {"shape_products": 18}
 
 
 @parameterized.expand(sorted(CASES))
 def test_operators(name):
     nodes, constants = CASES[name]
-    check(nodes, {"x": X if "resize" not in name else X[:1, :2, :4, :3]}, constants)
+    check(nodes, {"x": X if "resize" not in name else X[:1, :2, :4, :3]}, constants, opset=OPSETS.get(name))
+
+
+PLACES = ("half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric")
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.sampled_from(PLACES), st.sampled_from(["round_prefer_floor", "round_prefer_ceil", "floor", "ceil"]),
+    st.sampled_from([0.25, 0.5, 1.0, 1.5, 2.0, 3.0]), st.sampled_from([0.5, 1.0, 2.0, 2.5]),
+)  # fmt: skip
+def test_resize_takes_the_pixels_that_the_file_says(place, nearest, high, wide):
+    attrs = {"mode": "nearest", "coordinate_transformation_mode": place, "nearest_mode": nearest}
+    x = X[:1, :1, :8, :4]
+    if place == "align_corners" and high < 0.5:
+        return  # a single row of this size is cut off in the reference
+    check([node("Resize", "x,,s", **attrs)], {"x": x}, {"s": np.float32([1, 1, high, wide])}, opset=18)
+
+
+@parameterized.expand([(f"{p}_{s}", p, s) for p in PLACES[:3] for s in (0.5, 1.5, 2.0)])
+def test_resize_mixes_pixels(_name, place, scale):
+    attrs = {"mode": "linear", "coordinate_transformation_mode": place}
+    sizes = I64([int(8 * scale), int(4 * scale)])
+    nodes = [node("Resize", "x,,,s", axes=[2, 3], **attrs)]
+    check(nodes, {"x": X[:1, :1, :8, :4]}, {"s": sizes}, opset=18)
+
+
+def test_a_part_of_a_shape():
+    """onnx' reference counts start and end otherwise where they are left out; by the description."""
+    nodes = [node("Shape", "x", "s", start=-3, end=-1), node("Cast", "s", "c", to=1), node("Reshape", "c,k", "r")]
+    nodes += [node("Slice", "x,b,e,a", "z"), node("Mul", "z,r")]
+    constants = {"k": I64([1, 2, 1, 1]), "b": I64([0]), "e": I64([2]), "a": I64([1])}
+    found = load(model_of(nodes, {"x": X}, constants, opset=15))
+    np.testing.assert_allclose(run(found, {"x": X})[0], X[:, :2] * np.float32([6, 9]).reshape(1, 2, 1, 1), rtol=1e-6)
 
 
 def test_same_padding():

@@ -141,3 +141,54 @@ def test_microsofts_operators():
     expected = rounded(c.mean(axis=(2, 3), keepdims=True), "p")
     assert levels(run(found, {"x": X})[0], expected, 0.004).max() <= 1
     assert not found.report.floats(), str(found.report)
+
+
+def test_weights_that_the_file_has_in_float_and_rounds():
+    """As TensorRT's and other toolkits write them: a pair on the weights too, with scales for each output."""
+    constants = {"w": floats(3, 4, 6, 3, 3), "v": floats(4, 4, 5, 2, 2)}
+    nodes = qdq("x", 1 / 128, np.int8(0), constants)
+    for name, axis, channels in (("w", 0, 4), ("v", 1, 5)):
+        scales = np.random.RandomState(axis).uniform(0.005, 0.009, channels).astype(np.float32)
+        constants.update({f"{name}_s": scales, f"{name}_z": np.zeros(channels, np.int8)})
+        inputs = [f"{name}_s", f"{name}_z"]
+        nodes.append(helper.make_node("QuantizeLinear", [name, *inputs], [f"{name}_q"], axis=axis))
+        nodes.append(helper.make_node("DequantizeLinear", [f"{name}_q", *inputs], [f"{name}_dq"], axis=axis))
+    nodes += [node("Conv", "x_dq,w_dq", "c"), *qdq("c", 0.03, np.int8(0), constants)]
+    nodes += [node("ConvTranspose", "c_dq,v_dq", "t", strides=[2, 2]), *qdq("t", 0.05, np.int8(0), constants)]
+    model = model_of(nodes, {"x": X}, constants, outputs=("c_dq", "t_dq"))
+    found = load(model)
+    assert [row.op for row in found.report.floats()] == ["Deconvolution"], str(found.report)
+    for mine, theirs, scale in zip(run(found, {"x": X}), ReferenceEvaluator(model).run(None, {"x": X}), (0.03, 0.05)):
+        apart = levels(mine, theirs, scale)
+        assert apart.max() <= 1 and (apart > 0).mean() <= 0.01
+
+
+def test_a_pad_of_integers_has_a_level():
+    for zero, level in ((np.uint8(120), np.uint8(3)), (np.int8(-7), np.int8(90)), (np.int8(0), np.int8(5))):
+        constants = {"s": np.float32(1 / 64), "z": zero, "p": np.int64([0, 0, 1, 0, 0, 0, 0, 2]), "v": level}
+        ends = [node("QuantizeLinear", "x,s,z", "q"), node("DequantizeLinear", "d,s,z", "y")]
+        for pad, value in ((node("Pad", "q,p,v", "d"), float(level)), (node("Pad", "q,p", "d"), 0.0)):
+            found = load(model_of([ends[0], pad, ends[1]], {"x": X}, constants))
+            real = (value - float(zero)) / 64
+            expected = np.pad(np.rint(X * 64) / 64, [(0, 0), (0, 0), (1, 0), (0, 2)], constant_values=real)
+            np.testing.assert_allclose(run(found, {"x": X})[0], expected, atol=1e-6)
+
+
+def test_the_type_of_integers_without_a_zero_point():
+    constants = {"s": np.float32(1 / 64)}
+    nodes = [
+        node("QuantizeLinear", "x,s", "q", output_dtype=3),
+        node("DequantizeLinear", "q,s", "d"),
+        node("Relu", "d"),
+    ]
+    found = load(model_of(nodes, {"x": -X}, constants, opset=21))
+    np.testing.assert_allclose(run(found, {"x": -X})[0], np.maximum(np.rint(-X * 64) / 64, 0), atol=1e-6)
+
+
+def test_microsofts_pairs_are_those_of_onnx():
+    constants = {}
+    nodes = qdq("x", 1 / 128, np.uint8(120), constants) + [node("Relu", "x_dq")]
+    for pair in nodes[:2]:
+        pair.domain = "com.microsoft"
+    found = load(model_of(nodes, {"x": X}, constants, domains=("com.microsoft",)))
+    np.testing.assert_allclose(run(found, {"x": X})[0], np.maximum(np.rint(X * 128) / 128, 0), atol=1e-6)
