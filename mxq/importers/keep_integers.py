@@ -5,7 +5,7 @@ nothing is calibrated and nothing is rounded here: operators between such pairs 
 are the integers of the file, and what the file computes in float stays so.
 """
 
-from typing import Dict, Mapping
+from typing import Container, Dict, Mapping
 
 import numpy as np
 
@@ -17,12 +17,16 @@ from ..passes.quantize_params import in_qparams
 from .builder import Integers
 
 
-def mark(graph: Graph) -> Graph:
-    """Marks units: whatever reads values that the file stores in 8 bits, and has an int8 form."""
+def mark(graph: Graph, parts: Container[str] = ()) -> Graph:
+    """Marks units: whatever reads values that the file stores in 8 bits, and has an int8 form.
+
+    Args:
+        parts: names of layers whose float results may be added to others.
+    """
     annotated = annotate(graph, mode="full")
     left: Dict[str, str] = {}
     for unit in units(annotated):
-        floats = [value for value in unit.inputs if value.node.op != "mxq_dequantize"]
+        floats = [value for value in unit.inputs if value.node.op != "mxq_dequantize" and value.node.name not in parts]
         if floats:
             left[unit.name] = f"the file computes {floats[0].node.name!r}, which it reads, in float"
     return leave_float(annotated, left, mode="full") if left else annotated

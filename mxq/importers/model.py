@@ -54,8 +54,8 @@ class ImportedModel(_Triple):
 
     @classmethod
     def of_integers(cls, network, kind: str) -> "ImportedModel":
-        """A network that is quantized already: `network` has graph, weights, beyond, shapes and outputs."""
-        annotated = mark(network.graph)
+        """A network that is quantized already: `network` has graph, weights, beyond, parts, shapes and outputs."""
+        annotated = mark(network.graph, network.parts)
         left = without_integers(annotated, network.weights, network.beyond)
         if left:
             annotated = leave_float(annotated, left, mode="full")

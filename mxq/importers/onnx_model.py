@@ -4,7 +4,7 @@ Quantized: with QuantizeLinear and DequantizeLinear around operators (ONNX Runti
 of integers (QLinearConv and its like). Which operators there are stands in the tables of the other files of this name.
 """
 
-from typing import Any, Dict, Iterator, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
 import numpy as np
 
@@ -38,6 +38,7 @@ class Network(NamedTuple):
         shapes: of the inputs.
         weights: parameter -> its integers in the file; empty for a float network.
         beyond: node -> how many channels of its weights do not fit int8.
+        parts: names of layers that are parts of a sum, in float until that is rounded.
     """
 
     graph: Graph
@@ -45,6 +46,7 @@ class Network(NamedTuple):
     shapes: Dict[str, Tuple[int, ...]]
     weights: Dict[str, Integers]
     beyond: Dict[str, int]
+    parts: Set[str]
 
 
 def read(path: str, *, data_shapes: Optional[Mapping[str, Sequence[int]]] = None) -> Network:
@@ -99,7 +101,7 @@ def _read(model, given: Mapping) -> Network:
     if missing or not outputs:
         raise GraphError(f"no node writes the output {', '.join(missing) or '(there is none)'}")
     found = net.finish(outputs, "ONNX")
-    return Network(found, tuple(outputs), shapes, net.weights, net.beyond)
+    return Network(found, tuple(outputs), shapes, net.weights, net.beyond, net.parts)
 
 
 def _node(net: OnnxNet, op: Op, domain: str) -> None:

@@ -1,6 +1,6 @@
 """What the tables of ONNX' operators read and write with."""
 
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
 import numpy as np
 
@@ -36,6 +36,7 @@ class OnnxNet(Builder):
     Attributes:
         weights: parameter -> the integers that the file has for it.
         beyond: node -> how many channels of its weights do not fit int8; it stays float.
+        parts: names of layers that are parts of a sum, in float until that is rounded.
         stored: tensor that the file has as integers of 8 bits -> their type.
     """
 
@@ -44,6 +45,7 @@ class OnnxNet(Builder):
         self.stored: Dict[str, str] = {}
         self.weights: Dict[str, Integers] = {}
         self.beyond: Dict[str, int] = {}
+        self.parts: Set[str] = set()
 
     # -- reading ---------------------------------------------------------------------------------------------------
 

@@ -8,8 +8,9 @@ from typing import Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
+from ..network.graph import Value
 from .builder import Integers, Shape, Table, Top
-from .int8_weights import fitted
+from .int8_weights import fitted, in_parts
 from .onnx_net import OnnxNet, Op
 
 WEIGHTED = Table()
@@ -35,34 +36,35 @@ def convolution(net: OnnxNet, op: Op, x: Top, attrs: Dict, weight: Top, bias: Op
         raise op.error(
             f"reads {x.shape[1]} channels in {group} groups", f"its weights of {shape} need {shape[1] * group}"
         )
-    x, weight = fitted(net, op, x, weight, inputs=1, axis=1, groups=group)
+    found = fitted(net, op, x, weight, inputs=1, axis=1, groups=group)
+    x = found.x
     stride, dilation = tuple(attrs["strides"] or (1,) * rank), tuple(attrs["dilations"] or (1,) * rank)
     begin, end = padding(op, attrs, x.shape[2:], kernel, stride, dilation)
     size = [
         (n + b + e - (d * (k - 1) + 1)) // s + 1
         for n, b, e, k, s, d in zip(x.shape[2:], begin, end, kernel, stride, dilation)
     ]
-    source = x.value
-    if begin != end:
-        source = padded(net, op, x, begin, end)
-        begin = (0,) * rank
-    inputs = [source, weights(net, op, weight, "weight")]
-    if bias is not None:
-        inputs.append(weights(net, op, bias, "bias"))
     mx_attrs = {
         "num_filter": shape[0],
         "kernel": kernel,
         "stride": stride,
-        "pad": begin,
+        "pad": begin if begin == end else (0,) * rank,
         "dilate": dilation,
         "num_group": group,
-        "no_bias": bias is None,
     }
     out = (x.shape[0], shape[0], *size)
-    net.write(op, net.emit(op, "Convolution", inputs, mx_attrs, out), out, qparams)
+
+    def layer(part: Top, suffix: str, has_bias: bool) -> Value:
+        source = x.value if begin == end else padded(net, op, x, begin, end, suffix=suffix)
+        inputs = [source, weights(net, op, part, f"weight{suffix}")]
+        if bias is not None and has_bias:
+            inputs.append(weights(net, op, bias, "bias"))
+        return net.emit(op, "Convolution", inputs, {**mx_attrs, "no_bias": len(inputs) < 3}, out, suffix)
+
+    net.write(op, in_parts(net, op, found, layer, out), out, qparams)
 
 
-def weights(net: OnnxNet, op: Op, top: Top, suffix: str, transpose: bool = False) -> object:
+def weights(net: OnnxNet, op: Op, top: Top, suffix: str, transpose: bool = False) -> Value:
     """A constant as a parameter; its integers, if the file has such, are remembered."""
     if top.constant is None:
         raise op.error(f"has a {suffix} that depends on the data", "accepted are constants")
@@ -101,17 +103,17 @@ def padding(op: Op, attrs: Dict, sizes: Sequence[int], kernel, stride, dilation)
     return tuple(begin), tuple(end)
 
 
-def padded(net: OnnxNet, op: Op, x: Top, begin, end, value: float = 0.0):
+def padded(net: OnnxNet, op: Op, x: Top, begin, end, value: float = 0.0, suffix: str = ""):
     """A Pad of the spatial axes in front of an operator."""
     pairs = [(0, 0), (0, 0), *zip(begin, end)]
     shape = tuple(n + b + e for n, (b, e) in zip(x.shape, pairs))
     if len(x.shape) == 3:  # MXNet pads four or five axes
-        wide = net.emit(op, "expand_dims", [x.value], {"axis": 2}, (*x.shape[:2], 1, x.shape[2]), "_wide")
+        wide = net.emit(op, "expand_dims", [x.value], {"axis": 2}, (*x.shape[:2], 1, x.shape[2]), f"{suffix}_wide")
         attrs = {"mode": "constant", "constant_value": value, "pad_width": (0, 0, 0, 0, 0, 0, *pairs[2])}
-        wide = net.emit(op, "Pad", [wide], attrs, (*shape[:2], 1, shape[2]), "_pad")
-        return net.emit(op, "Reshape", [wide], {"shape": (0, 0, -1)}, shape, "_narrow")
+        wide = net.emit(op, "Pad", [wide], attrs, (*shape[:2], 1, shape[2]), f"{suffix}_pad")
+        return net.emit(op, "Reshape", [wide], {"shape": (0, 0, -1)}, shape, f"{suffix}_narrow")
     attrs = {"mode": "constant", "constant_value": value, "pad_width": tuple(n for pair in pairs for n in pair)}
-    return net.emit(op, "Pad", [x.value], attrs, shape, "_pad")
+    return net.emit(op, "Pad", [x.value], attrs, shape, f"{suffix}_pad")
 
 
 @WEIGHTED.of("ConvTranspose")
@@ -211,7 +213,7 @@ def fully_connected(
     inputs, outputs = weight.shape if transpose else weight.shape[::-1]
     if len(weight.shape) != 2 or x.shape[-1] != inputs:
         raise op.error(f"multiplies {x.shape} and {weight.shape}", "inner sizes must agree")
-    x, weight = fitted(net, op, x, weight, inputs=0 if transpose else 1, axis=len(x.shape) - 1)
+    x, weight, _ = fitted(net, op, x, weight, inputs=0 if transpose else 1, axis=len(x.shape) - 1)
     values = [x.value, weights(net, op, weight, "weight", transpose)]
     if bias is not None:
         along_outputs = np.size(bias.constant) == (bias.shape[-1] if bias.shape else 1)  # not one for each row

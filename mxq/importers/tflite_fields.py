@@ -50,11 +50,11 @@ def spans(op: Op, sizes, kernel, stride, dilation, padding: int) -> Tuple[Tuple,
     return tuple(out), tuple(begin), tuple(end)
 
 
-def spread(net: TfNet, op: Op, x: Top, begin, end, value: float = 0.0):
+def spread(net: TfNet, op: Op, x: Top, begin, end, value: float = 0.0, suffix: str = ""):
     """The value with padding around it, where an operator cannot pad so itself."""
     if begin == end:
         return x.value
     pairs = (0, 0, 0, 0, begin[0], end[0], begin[1], end[1])
     shape = (*x.shape[:2], *(n + b + e for n, b, e in zip(x.shape[2:], begin, end)))
     attrs = {"mode": "constant", "constant_value": value, "pad_width": pairs}
-    return net.emit(op, "Pad", [x.value], attrs, shape, "_pad")
+    return net.emit(op, "Pad", [x.value], attrs, shape, f"{suffix}_pad")

@@ -83,7 +83,7 @@ def _read(tflite, data: bytearray, given: Mapping) -> Network:
             raise GraphError(f"no operator writes the output {name!r}")
         net.in_layout(name, LAST)
     found = net.finish(outputs, "TFLite")
-    return Network(found, tuple(outputs), shapes, net.weights, net.beyond)
+    return Network(found, tuple(outputs), shapes, net.weights, net.beyond, net.parts)
 
 
 def _operator(tflite, model, net: TfNet, operator, names, codes: Dict[int, str]) -> None:

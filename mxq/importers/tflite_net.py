@@ -4,7 +4,7 @@ TFLite has channels last, MXNet's layers have them first. A tensor of four axes 
 wrote, and in the other one when somebody asks; lowering drops transposes between int8 operators again.
 """
 
-from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
 import numpy as np
 
@@ -36,6 +36,7 @@ class TfNet(Builder):
         stored: tensor -> (shape, how it is stored in 8 bits or None), as the file declares it.
         weights: parameter -> the integers that the file has for it.
         beyond: operator -> how many channels of its weights do not fit int8; it stays float.
+        parts: names of layers that are parts of a sum, in float until that is rounded.
     """
 
     def __init__(self):
@@ -43,6 +44,7 @@ class TfNet(Builder):
         self.stored: Dict[str, Tuple[Shape, Optional[QParams]]] = {}
         self.weights: Dict[str, Integers] = {}
         self.beyond: Dict[str, int] = {}
+        self.parts: Set[str] = set()
 
     # -- reading ---------------------------------------------------------------------------------------------------
 

@@ -4,8 +4,9 @@ from typing import Tuple
 
 import numpy as np
 
+from ..network.graph import Value
 from .builder import Integers, Table, Top
-from .int8_weights import fitted
+from .int8_weights import fitted, in_parts
 from .tflite_fields import activated, spans, spread
 from .tflite_net import Op, TfNet
 
@@ -26,13 +27,11 @@ def convolution(net: TfNet, op: Op) -> None:
         group = x.channels // inner  # grouped, as TFLite has it: by the shape of the weights
     if x.channels != inner * group or outputs % group:
         raise op.error(f"reads {x.channels} channels", f"its weights of {net.shape(op, 1)} do not fit")
-    x, weight = fitted(net, op, x, weight, inputs=1, axis=1, groups=group)
+    found = fitted(net, op, x, weight, inputs=1, axis=1, groups=group)
+    x = found.x
     stride = (options.StrideH(), options.StrideW())
     dilation = (options.DilationHFactor(), options.DilationWFactor())
     size, begin, end = spans(op, x.shape[2:], kernel, stride, dilation, options.Padding())
-    inputs = [spread(net, op, x, begin, end), parameter(net, op, weight, "weight")]
-    if net.has(op, 2):
-        inputs.append(parameter(net, op, net.top(op, 2), "bias"))
     attrs = {
         "num_filter": outputs,
         "kernel": kernel,
@@ -40,13 +39,19 @@ def convolution(net: TfNet, op: Op) -> None:
         "pad": begin if begin == end else (0, 0),
         "dilate": dilation,
         "num_group": group,
-        "no_bias": len(inputs) < 3,
     }
     shape = (x.shape[0], outputs, *size)
+
+    def layer(part: Top, suffix: str, has_bias: bool) -> Value:
+        inputs = [spread(net, op, x, begin, end, suffix=suffix), parameter(net, op, part, f"weight{suffix}")]
+        if net.has(op, 2) and has_bias:
+            inputs.append(parameter(net, op, net.top(op, 2), "bias"))
+        return net.emit(op, "Convolution", inputs, {**attrs, "no_bias": len(inputs) < 3}, shape, suffix)
+
     value = activated(
         net,
         op,
-        lambda suffix: net.emit(op, "Convolution", inputs, attrs, shape, suffix),
+        lambda suffix: in_parts(net, op, found, layer, shape, suffix),
         options.FusedActivationFunction(),
         shape,
     )
@@ -65,7 +70,7 @@ def fully_connected(net: TfNet, op: Op) -> None:
         raise op.error(f"multiplies {x.shape} and {weight.shape}", "accepted are constants of two axes that fit")
     if len(x.shape) != 2 or x.shape[1] != inner:
         x = _rows(net, op, x, (total // inner, inner))
-    x, weight = fitted(net, op, x, weight, inputs=1, axis=1)
+    x, weight, _ = fitted(net, op, x, weight, inputs=1, axis=1)
     inputs = [x.value, parameter(net, op, weight, "weight")]
     if net.has(op, 2):
         inputs.append(parameter(net, op, net.top(op, 2), "bias"))

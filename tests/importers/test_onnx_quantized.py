@@ -5,6 +5,9 @@ from onnx import helper
 from onnx.reference import ReferenceEvaluator
 from parameterized import parameterized
 
+from mxq.network.graph import Graph
+from mxq.network.regions import expand_regions
+
 from .onnx_files import X, block, floats, levels, load, model_of, node, qdq, run, weight
 
 
@@ -30,9 +33,6 @@ def test_pairs_keep_the_integers(_name, seed, signed, out_zero):
 def test_the_integers_of_the_file_are_what_is_saved():
     nodes, constants = block(5, False, 128)
     found = load(model_of(nodes, {"x": X}, constants, outputs=("h_dq",)))
-    from mxq.network.graph import Graph
-    from mxq.network.regions import expand_regions
-
     params = expand_regions(Graph.from_symbol(*found)).params
     kept = [array for array in params.values() if array.dtype == np.int8 and array.shape == (8, 6, 3, 3)]
     assert len(kept) == 1 and (kept[0] == constants["a_w"]).all()
@@ -44,7 +44,20 @@ def test_weights_beyond_int8_stay_exact():
     found = load(model)
     apart = levels(run(found, {"x": X})[0], ReferenceEvaluator(model).run(None, {"x": X})[0], 0.04493)
     assert apart.max() <= 1 and (apart > 0).mean() <= 0.01
-    assert [row.node for row in found.report.floats() if "beyond int8" in row.reason] == ["c"]
+    assert not found.report.floats(), str(found.report)
+    operators = [node.op for node in expand_regions(Graph.from_symbol(*found)).nodes]
+    assert operators.count("mxq_conv") == 4  # the grouped layer is two
+
+
+def test_weights_that_two_parts_do_not_hold_stay_float():
+    constants = {"w": np.full((4, 6, 1, 1), 255, np.uint8)}
+    nodes = qdq("x", 1 / 128, np.uint8(128), constants)
+    nodes += [weight("w", constants["w"], np.float32(0.01), np.uint8(0), constants), node("Conv", "x_dq,w_dq", "c")]
+    nodes += qdq("c", 0.1, np.uint8(128), constants)
+    model = model_of(nodes, {"x": X}, constants, outputs=("c_dq",))
+    found = load(model)
+    assert ["4 channels" in row.reason for row in found.report.floats()] == [True], str(found.report)
+    assert levels(run(found, {"x": X})[0], ReferenceEvaluator(model).run(None, {"x": X})[0], 0.1).max() <= 1
 
 
 def test_scales_pass_where_no_pair_stands():
