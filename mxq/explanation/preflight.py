@@ -27,18 +27,16 @@ def preflight(sym, params=None, data=None, **options) -> Findings:
     >>> findings = mxq.preflight("resnet-symbol.json", "resnet-0000.params", images)  # doctest: +SKIP
     >>> print(findings)  # doctest: +SKIP
 
-    ==============  ==================================================================================================
-    check           what it looks for
-    ==============  ==================================================================================================
-    preprocessing   channel order, mean or scale that do not fit what the first BatchNorm remembers of training
-    nonfinite       NaN or infinity in parameters or in what the network computes
-    denormal        parameters below the smallest normal float32
-    constant        weights that are all equal, tensors that are the same everywhere
-    dead            channels without weights, or that are never active
-    batchnorm       BatchNorms that could not fold
-    outlier         tensors whose largest value lies far above all but one in a thousand
-    fusion          outputs that MXNet's own fusion of float operators changes, on one example (here alone)
-    ==============  ==================================================================================================
+    | check | what it looks for |
+    |---|---|
+    | preprocessing | channel order, mean or scale that do not fit what the first BatchNorm remembers of training |
+    | nonfinite | NaN or infinity in parameters or in what the network computes |
+    | denormal | parameters below the smallest normal float32 |
+    | constant | weights that are all equal, tensors that are the same everywhere |
+    | dead | channels without weights, or that are never active |
+    | batchnorm | BatchNorms that could not fold |
+    | outlier | tensors whose largest value lies far above all but one in a thousand |
+    | fusion | outputs that MXNet's own fusion of float operators changes, on one example (here alone) |
 
     quantize_model makes the same other checks on its calibration data and logs errors and warnings; all are in
     ``model.findings``. Here 32 examples run through the whole network.
