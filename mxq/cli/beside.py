@@ -15,6 +15,8 @@ from .arguments import Result, decibels
 
 #: Layers are measured on few examples, so that the page costs less than a quarter of the calibration.
 LAYER_EXAMPLES, EFFECT_EXAMPLES = 4, 2
+#: Turns and seconds of each network: a glance; `mxq benchmark` measures.
+ROUNDS, SECONDS = 5, 0.08
 
 
 def beside_float(
@@ -34,7 +36,8 @@ def beside_float(
         calibration: examples that it was calibrated with.
         others: whether these two have nothing in common.
     """
-    outputs, classes, examples, note = _answers(args, model, compared)
+    speed = None if args.no_speed else _speed(args, model, files)
+    outputs, classes, examples, note = _answers(args, model, compared, speed)
     found = {
         "out": args.out,
         "nodes": {name: model.report.count(name) for name in ("int8", "folded", "float")},
@@ -46,7 +49,6 @@ def beside_float(
         "classes": None if classes is None else classes._asdict(),
         "int8_multiplications": int8_share(model)._asdict(),
     }
-    speed = None if args.no_speed else _speed(args, model, files)
     if speed is not None:
         found["speed"] = {"batch_size": 1, "float_ms": speed[0].ms, "int8_ms": speed[1].ms, "ratio": speed[1]._asdict()}
     table = columns(_rows(found, outputs, classes, int8_share(model), speed))
@@ -62,7 +64,7 @@ def beside_float(
     return Result(found, "\n".join(lines))
 
 
-def _answers(args, model, compared: Optional[Examples]) -> Tuple[List[Output], Optional[Classes], int, str]:
+def _answers(args, model, compared: Optional[Examples], speed) -> Tuple[List[Output], Optional[Classes], int, str]:
     """Outputs and classes of the int8 network beside float; the page is written where they are measured."""
     if compared is None:
         if args.report:
@@ -77,6 +79,7 @@ def _answers(args, model, compared: Optional[Examples]) -> Tuple[List[Output], O
         return [*int8.outputs], int8.classes, answers.examples, answers.note or int8.note
     from ..evaluation.answers import usable_labels
     from ..explanation import explain
+    from ..explanation.explanation import Fact
 
     labels, note = usable_labels(networks[0], compared)
     explanation = explain(
@@ -89,6 +92,8 @@ def _answers(args, model, compared: Optional[Examples]) -> Tuple[List[Output], O
         effect_examples=EFFECT_EXAMPLES,
         title=os.path.basename(args.out),
     )
+    if speed is not None:
+        explanation.facts.append(Fact("one example", f"{speed[1].ms:.2f} ms", f"{speed[1]} as fast as float"))
     explanation.to_html(args.report)
     return explanation.outputs, explanation.classes, explanation.examples, note
 
@@ -116,7 +121,7 @@ def _speed(args, model, files) -> Optional[Tuple[Speed, Speed, List[str]]]:
     if BatchSizes(networks[0].graph).refusal(wanted) is not None:
         wanted = {name: shapes[name] for name in names}
     bound = [network.bound(wanted) for network in networks]
-    found = measure_speed([one.step for one in bound])
+    found = measure_speed([one.step for one in bound], ROUNDS, SECONDS)
     return found[0], found[1], [f"float is {one.note}" for one in bound[:1] if one.note]
 
 

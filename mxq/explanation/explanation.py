@@ -2,7 +2,7 @@
 
 import json
 import os
-from typing import List, Optional, Sequence, get_type_hints
+from typing import List, NamedTuple, Optional, Sequence, get_type_hints
 
 from ..arithmetic.noise import decibel
 from ..costs.result import Classes, Layer, Measured, Output, Prediction, Tensor
@@ -24,6 +24,14 @@ _RATIOS = {
 }
 
 
+class Fact(NamedTuple):
+    """Something about the network as a whole, for people: its name, what it is, and what more there is to say."""
+
+    name: str
+    value: str
+    more: str = ""
+
+
 class Explanation:
     """What became int8, and what it costs where.
 
@@ -40,11 +48,18 @@ class Explanation:
         predictions: list of Prediction: flips first, then the closest decisions.
         nodes: list of NodeReport, a line for every node of the original network.
         findings: what preflight found before quantization.
+        facts: list of Fact: how it was made, its size.
         title: of the page.
     """
 
     def __init__(
-        self, measured: Measured, nodes: Sequence[NodeReport], findings: Sequence[Finding] = (), *, title: str = ""
+        self,
+        measured: Measured,
+        nodes: Sequence[NodeReport],
+        findings: Sequence[Finding] = (),
+        *,
+        facts: Sequence[Fact] = (),
+        title: str = "",
     ):
         self.examples = measured.examples
         self.layer_examples, self.effect_examples = measured.layer_examples, measured.effect_examples
@@ -55,6 +70,7 @@ class Explanation:
         self.predictions: List[Prediction] = list(measured.predictions)
         self.nodes: List[NodeReport] = list(nodes)
         self.findings = Findings(findings)
+        self.facts: List[Fact] = list(facts)
         self.title = title or "int8 network"
 
     def worst(self, n: Optional[int] = None) -> List[Layer]:
@@ -100,6 +116,7 @@ class Explanation:
             "format": FORMAT,
             "version": VERSION,
             "title": self.title,
+            "facts": [fact._asdict() for fact in self.facts],
             "examples": self.examples,
             "layer_examples": self.layer_examples,
             "effect_examples": self.effect_examples,
@@ -141,7 +158,8 @@ class Explanation:
         for field in document["predictions"].items():
             if not str(field["picture"].value or PNG).startswith(PNG):
                 raise field["picture"].wrong(f"null or {PNG}...")
-        return cls(measured, nodes, findings, title=document["title"].text())
+        facts = document.get("facts", []).typed(List[Fact])  # files of earlier versions have none
+        return cls(measured, nodes, findings, facts=facts, title=document["title"].text())
 
     def to_html(self, path: Optional[str] = None) -> str:
         """One page that needs nothing but a browser; with `path` it is written there too."""

@@ -18,7 +18,8 @@ from ..network.identity import tensor_key
 from ..network.params import default_data_names, label_inputs, require_params
 from ..network.part import Runner
 from ..network.shapes import infer_shapes
-from .explanation import Explanation
+from ..version import __version__
+from .explanation import Explanation, Fact
 from .outcome import Outcome
 
 #: Examples that layers are measured on.
@@ -101,6 +102,7 @@ def explain(
     run_float = runner.part(floats, {}, floats.outputs)
     int8 = _int8_graph(model)
     run_int8 = Runner([int8], ctx).part(int8, {}, int8.outputs)
+    facts = _facts(model, int8)
     outcome = Outcome([tensor_key(value) for value in floats.outputs], labels, class_names, images)
     kept: List[Batch] = []
     with Progress(num_examples, "comparing", show=progress) as bar:
@@ -134,7 +136,17 @@ def explain(
         meter.tensors(model.statistics),
         outcome.predictions(),
     )
-    return Explanation(measured, model.report.nodes, model.findings, title=title)
+    return Explanation(measured, model.report.nodes, model.findings, facts=facts, title=title)
+
+
+def _facts(model: Union[QuantizedModel, QuantizedBlock], int8: Graph) -> List[Fact]:
+    """With what the network was made, and its size."""
+    ranges = "ranges found at run time"
+    if model.table is not None:
+        ranges = f"ranges by {model.table.mode} from {model.table.num_examples} examples"
+    before, after = (sum(array.nbytes for array in graph.params.values()) for graph in (model.floats, int8))
+    size = f"{after / before:.2f} of {before / 1e6:.3g} MB in float" if before else ""
+    return [Fact("made by", f"mxq {__version__}", ranges), Fact("parameters", f"{after / 1e6:.3g} MB", size)]
 
 
 def _parts(found: Iterable[Batch], floats: Graph, sub_batch: Optional[int]) -> Iterator[Batch]:

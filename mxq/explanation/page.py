@@ -7,19 +7,21 @@ from typing import List, Optional
 from ..costs.result import Layer, Prediction, Tensor
 from ..report import Finding
 from . import svg, text
+from .advice import advice
 
 
 def page(explanation) -> str:
     """The whole page."""
     sections = [
         ("summary", "Summary", _summary(explanation)),
+        ("todo", "What to do", _todo(explanation)),
+        ("help", "How to read this", _help(explanation)),
         ("findings", "Before quantization", _findings(explanation)),
         ("along", "SQNR along the network", _along(explanation)),
         ("layers", "Layers, worst first", _layers(explanation)),
         ("tensors", "Tensors and their ranges", _tensors(explanation)),
         ("examples", "Examples", _examples(explanation)),
         ("nodes", "Every node", _nodes(explanation)),
-        ("help", "How to read this", _help(explanation)),
     ]
     sections = [section for section in sections if section[2]]
     links = "".join(f'<li><a href="#{key}">{title}</a></li>' for key, title, _ in sections)
@@ -61,6 +63,7 @@ def _summary(explanation) -> str:
         if classes.correct_float is not None:
             right = f"{text.percent(classes.correct_float)} → {text.percent(classes.correct_int8)}"
             cards.append(("right, float → int8", right, f"{classes.lost} lost, {classes.won} won"))
+    cards += explanation.facts
     told = "".join(
         f"<div><dt>{escape(a)}</dt><dd>{escape(b)}<small>{escape(c)}</small></dd></div>" for a, b, c in cards
     )
@@ -71,6 +74,14 @@ def _summary(explanation) -> str:
         measured += f", their effects over {explanation.effect_examples}"
         measured += f". The effects of all layers on their own add up to {text.decibels(explanation.summed, ' dB')}"
     return f'<dl class="cards">{told}</dl><p class="soft">{measured}.</p>'
+
+
+def _todo(explanation) -> str:
+    found = advice(explanation)
+    if found is None:
+        return ""
+    lines = "".join(f"<code>{escape(line)}</code>" for line in found.lines)
+    return f"<p>{escape(found.text)}</p><pre>{lines}</pre>"
 
 
 def _findings(explanation) -> str:
@@ -100,11 +111,11 @@ def _along(explanation) -> str:
 
 _LAYER_COLUMNS = (
     ("layer", ""),
+    ("share", "n"),
+    ("effect", "n"),
     ("local", "n"),
     ("inputs", "n"),
     ("weights", "n"),
-    ("effect", "n"),
-    ("share", "n"),
     ("accumulated", "n"),
     ("reads", ""),
     ("beyond", "n"),
@@ -138,8 +149,8 @@ def _layer_row(layer: Layer, explanation, largest: float) -> str:
     cells = [
         f'<th scope="row" class="name">{escape(layer.name)}<br><small>{escape(layer.op)}'
         f"{' with ' + escape(fused) if fused else ''}</small></th>",
-        *(_number(v, text.decibels(v)) for v in (layer.local, layer.local_inputs, layer.local_weights, layer.effect)),
         _number(layer.share, share),
+        *(_number(v, text.decibels(v)) for v in (layer.effect, layer.local, layer.local_inputs, layer.local_weights)),
         _number(layer.accumulated, text.decibels(layer.accumulated)),
         f'<td class="name">{links}</td>',
         _number(beyond, text.percent(beyond)),
@@ -256,7 +267,8 @@ _HELP = (
 
 
 def _help(explanation) -> str:
-    return '<dl class="help">' + "".join(f"<dt>{name}</dt><dd>{told}</dd>" for name, told in _HELP) + "</dl>"
+    terms = "".join(f"<dt>{name}</dt><dd>{told}</dd>" for name, told in _HELP)
+    return f'<details><summary>SQNR, local, effect, share, accumulated</summary><dl class="help">{terms}</dl></details>'
 
 
 # -- pieces ------------------------------------------------------------------------------------------------------------

@@ -7,8 +7,10 @@ from typing import List, Sequence
 from ..costs.result import Layer, Tensor
 from .text import decibels
 
-WIDTH, HEIGHT = 960, 300
-LEFT, RIGHT, TOP, BOTTOM = 44, 12, 12, 30
+WIDTH, HEIGHT = 960, 390
+LEFT, RIGHT, TOP, BOTTOM = 44, 12, 28, 110
+#: So many layers have their names on the axis, and so many of their letters.
+NAMED, LETTERS = 60, 16
 
 
 def along(layers: Sequence[Layer]) -> str:
@@ -32,9 +34,14 @@ def along(layers: Sequence[Layer]) -> str:
     for value in range(low, high + 1, step):
         parts.append(f'<path class="grid-line" d="M{LEFT} {y(value):.1f}H{WIDTH - RIGHT}"/>')
         parts.append(f'<text x="{LEFT - 6}" y="{y(value) + 4:.1f}" text-anchor="end">{value}</text>')
-    parts.append(f'<text x="{LEFT}" y="{HEIGHT - 8}">first layer</text>')
-    parts.append(f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - 8}" text-anchor="end">last layer</text>')
-    parts.append(f'<text x="{WIDTH / 2}" y="{HEIGHT - 8}" text-anchor="middle">SQNR in dB, higher is better</text>')
+    parts.append(f'<text x="{LEFT}" y="14">SQNR in dB, higher is better</text>')
+    for i in range(0, len(layers), math.ceil(len(layers) / NAMED)):
+        name = layers[i].name
+        shown = escape(name if len(name) <= LETTERS else f"{name[:5]}…{name[6 - LETTERS :]}")
+        place = f"{x(i) + 4:.1f} {HEIGHT - BOTTOM + 12}"
+        parts.append(
+            f'<text class="name-x" transform="translate({place}) rotate(-60)" text-anchor="end">{shown}</text>'
+        )
     points = " ".join(f"{x(i):.1f},{y(layer.accumulated):.1f}" for i, layer in enumerate(layers))
     parts.append(f'<polyline class="line-a" points="{points}"/>')
     for i, layer in enumerate(layers):
