@@ -38,7 +38,7 @@ runpy.run_module("nose", run_name="__main__")
 PRELOADED = ("numpy", "scipy.stats", "hypothesis", "parameterized", "nose.core", "requests", "onnx")
 _FORKS = """
 import importlib, json, os, resource, signal, sys, time
-modules, nose = json.loads(sys.stdin.readline())
+modules, nose, parent = json.loads(sys.stdin.readline())
 for module in modules:
     try:
         importlib.import_module(module)
@@ -55,7 +55,7 @@ def run(arguments, output, memory):
     exec(nose, {"__name__": "__main__"})
 def status_of(child, seconds):
     end = time.time() + seconds
-    while time.time() < end:
+    while time.time() < end and os.getppid() == parent:
         done, status = os.waitpid(child, os.WNOHANG)
         if done:
             return status
@@ -86,7 +86,7 @@ class Forks:
         command = [sys.executable, "-X", "faulthandler", "-c", _FORKS]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
         self._process = subprocess.Popen(command, cwd=folder, env=environment, **pipes)
-        self._write([list(modules), NOSE])
+        self._write([list(modules), NOSE, os.getpid()])
 
     def _write(self, line: list) -> None:
         self._process.stdin.write(json.dumps(line) + "\n")
