@@ -73,7 +73,7 @@ def _of_folder(path: str, class_names: Optional[Sequence[str]]) -> Listing:
         )
         raise ConfigError(f"there are no images in {path!r}: {there}; accepted endings are {', '.join(ENDINGS)}")
     parts = [os.path.relpath(name, path).split(os.sep) for name in found]
-    tops = sorted({part[0] for part in parts if len(part) > 1})
+    tops = sorted({part[0] for part in parts})
     if len(tops) < 2 or any(len(part) == 1 for part in parts):
         return Listing([Entry(repr(name), _reader(name)) for name in found])
     numbers, by_order = _numbers(tops, class_names, path)

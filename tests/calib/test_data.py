@@ -5,8 +5,10 @@ import numpy as np
 from parameterized import parameterized
 
 from mxq.calib import batches
-from mxq.data.batches import first_examples
+from mxq.data.batches import first_examples, of_integers
 from mxq.errors import CalibrationError, ConfigError
+
+from ..refusals import refused
 
 X = np.arange(7 * 3 * 4, dtype=np.float32).reshape(7, 3, 4)
 Z = np.arange(7 * 2, dtype=np.float32).reshape(7, 2) + 0.5
@@ -264,3 +266,24 @@ def test_the_first_examples_and_all_of_them_again():
         seen = np.concatenate([batch.arrays["data"].asnumpy() for batch in first])
         assert np.array_equal(seen, array[: sum(sizes)])
         assert np.array_equal(np.concatenate([batch.arrays["data"].asnumpy() for batch in every]), array)
+
+
+@parameterized.expand([("uint8", 0, 255), ("int8", -128, 127)])
+def test_integers_of_a_type_from_end_to_end(dtype, least, most):
+    for given in (np.float32([[least, most]]), np.int32([[least, most]])):
+        (found,) = of_integers(batches(given, ["x"]), "x", dtype)
+        array = found.arrays["x"].asnumpy()
+        assert array.dtype == dtype and array.tolist() == [[least, most]]
+    for value in (least - 1, most + 1, 0.5):
+        given = np.float32([[0, least, value]])
+        parts = (f"value {np.float32(value)}", f"{dtype!r}", f"the integers {least} to {most}")
+        refused(
+            lambda given=given: list(of_integers(batches(given, ["x"]), "x", dtype)), *parts, error=CalibrationError
+        )
+
+
+def test_the_shape_that_is_wanted_says_what_may_be_anything():
+    given = np.zeros((2, 3, 5), np.float32)
+    for wanted, told in (((4, 0, 6), "(batch, any, 6)"), ((4, 7, -1), "(batch, 7, any)")):
+        find = lambda wanted=wanted: list(batches(given, ["x"], data_shapes={"x": wanted}))  # noqa: E731
+        refused(find, "(2, 3, 5)", f"the network expects {told}", error=CalibrationError)

@@ -170,6 +170,16 @@ def test_mse_is_as_good_as_brute_force_on_small_tensors(seed, size, shape, one_s
     assert ours <= best * 1.03
 
 
+def test_each_side_goes_from_half_to_1_4_times_what_both_have_together():
+    """One outlier at -40 and four at 40 beside millions of small values: alone, both sides would go further."""
+    small = np.random.RandomState(0).uniform(-2, 2, 2_300_000)
+    h = histogram(np.float32([-40.0, 40.0, 40.0, 40.0, 40.0, *small]))
+    error = expected_error(h, "uint8")
+    together = 40 * min(np.linspace(0.1, 0.6, 501), key=lambda share: error(-40 * share, 40 * share))
+    lo, hi = mse(h, "uint8", clip_weight=1)
+    np.testing.assert_allclose([-lo / together, hi / together], [0.5, 2**0.5], rtol=0.01)
+
+
 @parameterized.expand([(1.0,), (8.0,)])
 def test_zeros_do_not_decide_the_range_of_a_signed_tensor(clip_weight):
     """They are exact in any range: with ten times as many of them as of other values it is what it was."""

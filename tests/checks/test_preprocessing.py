@@ -6,7 +6,7 @@ from parameterized import parameterized
 
 import mxq
 from mxq.network.bind import unfused
-from mxq.report.preprocessing import _divergence, _Memory
+from mxq.report.preprocessing import _as_pixels, _candidates, _divergence, _Memory
 from tests import realdata
 from tests.networks import bn, conv, head, relu
 
@@ -38,13 +38,27 @@ def _network(prepared, memory=None):
     return symbol, (args, aux)
 
 
+def _along(*values):
+    return np.float32(values).reshape(3, 1, 1)
+
+
 TRAINED = {
     "unit": lambda p: p / 127.5 - 1,
-    "imagenet": lambda p: (
-        (p - np.float32([123.675, 116.28, 103.53]).reshape(3, 1, 1))
-        / np.float32([58.395, 57.12, 57.375]).reshape(3, 1, 1)
-    ),
+    "imagenet": lambda p: (p - _along(123.675, 116.28, 103.53)) / _along(58.395, 57.12, 57.375),
     "raw": lambda p: p,
+}
+#: All ways in which findings can tell to prepare pixels, as they name them.
+WAYS = {
+    "pixels 0 to 255": TRAINED["raw"],
+    "pixels / 255": lambda p: p / 255,
+    "pixels / 127.5 - 1": TRAINED["unit"],
+    "pixels / 255 - 0.5": lambda p: p / 255 - 0.5,
+    "pixels minus the mean (123.68, 116.78, 103.94) for RGB order": lambda p: p - _along(123.68, 116.78, 103.94),
+    "pixels minus the mean (123.68, 116.78, 103.94) for BGR order": lambda p: p - _along(103.94, 116.78, 123.68),
+    "pixels minus (123.675, 116.28, 103.53), divided by (58.395, 57.12, 57.375) for RGB order": TRAINED["imagenet"],
+    "pixels minus (123.675, 116.28, 103.53), divided by (58.395, 57.12, 57.375) for BGR order": lambda p: (
+        (p - _along(103.53, 116.28, 123.675)) / _along(57.375, 57.12, 58.395)
+    ),
 }
 
 
@@ -82,6 +96,27 @@ def test_the_wrong_scale(trained, given, wanted):
     network = _network(TRAINED[trained](_pixels()))
     (finding,) = _found(network, given(_pixels(64, seed=2)))
     assert wanted in finding.advice and "reversed" not in finding.advice
+
+
+@parameterized.expand(sorted(WAYS))
+def test_every_way_is_what_its_name_says(name):
+    """From data of each: taken back to pixels, and then prepared as told, with channels as they are or reversed."""
+    pixels = np.random.RandomState(0).randint(0, 256, (2, 3, 16, 16)).astype(np.float32)
+    data = WAYS[name](pixels)
+    readings = list(_as_pixels(data, True))
+    assert all(r.min() >= -2 and r.max() <= 257 and r.max() - r.min() > 64 for r in readings)
+    found = {}
+    for candidate in _candidates(data, everything=True):
+        found.setdefault(candidate.told, []).append(candidate.data)
+    reversed_too = ", with the order of its channels reversed"
+    alone = found.pop("with the order of its channels reversed (RGB or BGR)")
+    assert set(found) == {f"as {way}{end}" for way in WAYS for end in ("", reversed_too)}
+    np.testing.assert_array_equal(alone[0], data[:, ::-1])
+    for way, prepare in WAYS.items():
+        for end, image in (("", pixels), (reversed_too, pixels[:, ::-1])):
+            wanted = prepare(image)
+            least = min(np.abs(given - wanted).max() for given in found[f"as {way}{end}"])
+            assert least < 1e-5 * np.abs(wanted).max(), (way, end, least)
 
 
 def test_nothing_like_the_training_data():
