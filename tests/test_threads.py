@@ -55,22 +55,34 @@ QUOTAS = {
 }  # fmt: skip
 
 
-def test_quotas_of_control_groups():
+def _of_threads_cc(main, *words):
+    """What a program prints that can call the functions of cpu/threads.cc."""
     if not shutil.which("g++"):
         raise unittest.SkipTest("no g++ to compile the function with")
     source = os.path.join(REPO, "src_ops", "cpu", "threads.cc")
-    program = f"""
-        #include "{source}"
-        #include <cstdio>
-        int main(int count, char** words) {{
-            for (int i = 1; i + 1 < count; i += 2) std::printf("%d ", mxq::of_quota(words[i], words[i + 1]));
-        }}"""
+    program = f'#include "{source}"\n#include <cstdio>\nint main(int count, char** words) {{ {main} }}'
     with tempfile.TemporaryDirectory() as folder:
-        binary = os.path.join(folder, "quota")
+        binary = os.path.join(folder, "program")
         command = ["g++", "-std=c++17", "-fopenmp", "-x", "c++", "-", "-o", binary]
         subprocess.run(command, input=program, text=True, check=True)
-        found = subprocess.check_output([binary, *(word for pair in QUOTAS for word in pair)], text=True)
+        return subprocess.check_output([binary, *words], text=True)
+
+
+def test_quotas_of_control_groups():
+    main = 'for (int i = 1; i + 1 < count; i += 2) std::printf("%d ", mxq::of_quota(words[i], words[i + 1]));'
+    found = _of_threads_cc(main, *(word for pair in QUOTAS for word in pair))
     assert dict(zip(QUOTAS, map(int, found.split()))) == QUOTAS
+
+
+def test_processors_that_share_a_core_count_once():
+    cores = set()
+    for processor in os.sched_getaffinity(0):
+        try:
+            with open(f"/sys/devices/system/cpu/cpu{processor}/topology/thread_siblings_list") as file:
+                cores.add(file.readline().strip() or str(processor))
+        except FileNotFoundError:
+            cores.add(str(processor))
+    assert int(_of_threads_cc('std::printf("%d", mxq::cores_of_affinity());')) == len(cores)
 
 
 def test_the_environment_says_otherwise():

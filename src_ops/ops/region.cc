@@ -209,7 +209,7 @@ void RegionOp::infer(const T& unknown, std::vector<T>* in, std::vector<T>* out, 
 RegionOp::RegionOp(const Attrs& attrs) : label(attrs.op_name()) {
   attrs.accept("content_id");
   const int64_t count = attrs.get_int("num_inputs");
-  if (count < 1 || count > (1 << 20)) attrs.fail("num_inputs", "must be 1 or more");
+  if (count < 1 || count > (1 << 20)) attrs.fail("num_inputs", "must be 1 to 1048576");
   num_inputs_ = static_cast<int>(count);
   try {
     Reader reader(attrs, num_inputs_);

@@ -298,7 +298,8 @@ def test_several_outputs_of_one_operator_and_values_that_nobody_reads():
         ("attribute_of_the_operator", {"graph": "mxq_flatten\tinner\ti0\tlayuot=x"}, ["mxq_flatten 'inner'", "layuot"]),
         ("number_of_inputs", {"graph": "mxq_flatten\tinner\ti0 i0"}, ["mxq_flatten 'inner'", "2 inputs", "1"]),
         ("no_equals_sign", {"graph": "mxq_flatten\tinner\ti0\tlayout"}, ["line 0", "layout"]),
-        ("count", {"graph": "mxq_flatten\tf\ti0", "num_inputs": "0"}, ["num_inputs"]),
+        ("no_inputs", {"graph": "mxq_flatten\tf\ti0", "num_inputs": "0"}, ["num_inputs=0", "1 to 1048576"]),
+        ("too_many", {"graph": "mxq_flatten\tf\ti0", "num_inputs": "1048577"}, ["num_inputs=1048577", "1 to 1048576"]),
         ("shape", {"graph": "mxq_reshape\tinner\ti0\tshape=(7,)"}, ["mxq_reshape 'inner'", "(7,)"]),
         (
             "type",
@@ -313,6 +314,11 @@ def test_errors_name_region_and_operator(_, attrs, parts):
     text = error_of(lambda: mx.nd.mxq_region(nd(np.zeros((2, 3), np.int8)), **given))
     for part in ["mxq_region 'the_region'", *parts]:
         assert part in text, text
+
+
+def test_as_many_inputs_as_a_region_may_have():
+    attrs = {"graph": "mxq_flatten\tf\ti0", "num_inputs": "1048576", "outputs": "0", "node": "r"}
+    assert "takes 1048576 inputs; given are 1" in error_of(lambda: mx.nd.mxq_region(nd(np.zeros(2, np.int8)), **attrs))
 
 
 def test_an_error_while_running_names_the_operator_and_the_next_call_works():

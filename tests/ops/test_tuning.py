@@ -73,7 +73,15 @@ def test_off():
     assert "MXQ_TUNING" in _run("off", "-m", "mxq", "info", "--tuning").stdout
 
 
-@parameterized.expand([("text", "milk, eggs"), ("time", "b\ttiles\tinf\tonednn\t4")])
+@parameterized.expand(
+    [
+        ("text", "milk, eggs"),
+        ("time", "b\ttiles\tinf\tonednn\t4"),
+        ("no_time", "b\ttiles\t0\tonednn\t4"),
+        ("more_than_a_time", "b\ttiles\t3us\tonednn\t4"),
+        ("name", "b\tthe tiles\t3\tonednn\t4"),
+    ]
+)
 def test_a_file_of_something_else_is_refused(_, second):
     with tempfile.TemporaryDirectory() as folder:
         file = os.path.join(folder, "notes.txt")
