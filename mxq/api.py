@@ -118,12 +118,13 @@ def quantize_model(
             those named, and grouped convolutions that add behind their activation, still read 8 bits.
         precision_budget: share of the network's time, as estimated, and of its weights that may be added where one
             tensor makes much of the noise: layers read it with 11 bits, poolings, concats and sums as float. Noise is
-            measured on a few calibration examples; what is spread evenly, or near float, stays as it is.
+            measured on a few calibration examples; what is spread evenly, or near float, stays as it is. A network of
+            which an output stays below 27 dB may spend three times as much.
             `model.precision` and the report say what was spent. 0: nothing. Not with activation_bits=11, nor with a
             calib_table, which says what is finer.
-        range_headroom: share of the noise that may be added for ranges up to twice as wide as calibration chose them,
-            where rounding hardly matters: other data reach further, and what is cut off costs more. Twice this share
-            of 80 examples, of fewer up to four times. With 'mse' and 'auto'. 0: ranges as they are.
+        range_headroom: share of the noise that may be added for ranges up to twice as wide as what calibration saw,
+            where rounding hardly matters: other data reach further, and what is cut off costs more. Up to eight times
+            this share of few examples, and where maps are small. With 'mse' and 'auto'. 0: ranges as they are.
         equalize: channels between layers get scales of their own first, so that rounding makes the least noise; the
             float network computes the same.
 

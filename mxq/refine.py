@@ -62,7 +62,14 @@ def refine(
         )
     if widens and batches:
         try:
-            table = headroom.widened(plan.annotated, table, shares(), share=options.range_headroom, fixed=plan.integers)
+            table = headroom.widened(
+                plan.annotated,
+                table,
+                shares(),
+                found.statistics.extremes(),
+                share=options.range_headroom,
+                fixed=plan.integers,
+            )
         except NoGradient as error:
             _log.info("ranges are as calibration saw them: the noise of each tensor cannot be told (%s)", error)
     return precision, table

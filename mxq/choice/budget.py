@@ -10,6 +10,7 @@ those that seem worth it. Where noise is spread evenly, or the network is near f
 
 import functools
 import logging
+import math
 from typing import Callable, Dict, List, NamedTuple, Sequence, Tuple
 
 from ..arithmetic.noise import Noise, decibel, mean_ratio
@@ -32,10 +33,16 @@ _log = logging.getLogger(__name__)
 EXAMPLES, PART = 4, 4
 #: A tensor is worth it that makes such a part of the noise that is left: a quarter of a decibel.
 WORTH = 0.05
+#: A smaller one is worth it, too, where its part of the noise is so many times its part of the time; down to this part.
+DENSE, LEAST = 2.0, 0.01
 #: dB from which on a network is near enough to float.
 NEAR = 33.0
+#: A network with an output below so many dB may spend so many times the budget.
+FAR, TIMES = 27.0, 3
 #: Estimates are a little rough: what seems nearly worth it is measured, and no more than so many.
-_NEARLY, _MEASURED = 0.5, 12
+_NEARLY, _MEASURED = 0.5, 16
+#: Costs are counted in such parts.
+_UNITS = 1000
 
 
 class _Candidate(NamedTuple):
@@ -70,7 +77,8 @@ def spend(
         qdq: the network with explicit quantization that the table gives.
         batches: a few examples.
         watched: values of `floats` at which noise counts.
-        budget: share of the network's time (mxq.choice.effort) and of its weights that may be added.
+        budget: share of the network's time (mxq.choice.effort) and of its weights that may be added; up to TIMES as
+            much to a network with an output that is below FAR.
         fixed: inputs that are integers.
         quantized: from a table to the network with explicit quantization.
         finer: the table in which these tensors have more than 8 bits.
@@ -95,31 +103,49 @@ def spend(
     except NoGradient as error:
         return nothing(before=before, reason=f"the noise of each tensor cannot be told ({error})"), table
     estimated = [c._replace(ratio=sum(noise_of.get(key, 0.0) for key in c.keys)) for c in groups]
-    likely = [c for c in estimated if c.cost <= budget and c.ratio >= _NEARLY * WORTH * noise]
+    most = TIMES * budget
+    likely = [c for c in estimated if c.cost <= most and _is_worth(c, c.ratio / (_NEARLY * noise))]
     likely = sorted(likely, key=lambda c: (-c.ratio, c.keys))[:_MEASURED]
     measured = [c._replace(ratio=meter.ratio(alone(floats, qdq, c.keys))) for c in likely]
-    chosen = _choose(measured, noise, budget)
+    for room in (budget, most):
+        chosen = _choose(measured, noise, room)
+        found = finer([key for candidate in chosen for key in candidate.keys]) if chosen else table
+        finest = quantized(found) if chosen else qdq
+        if meter.worst(finest) >= FAR:
+            break
     if not chosen:
         return nothing(before=before, reason="its noise is spread evenly, or what makes it costs too much"), table
-    found = finer([key for candidate in chosen for key in candidate.keys])
-    after = meter.ratio(quantized(found))
+    after = meter.ratio(finest)
     if not after <= (1 - WORTH) * noise:
         return nothing(before=before, reason="finer tensors changed little"), table
     tensors = tuple(FinerTensor(", ".join(c.keys), min(c.ratio / noise, 1.0), c.cost, c.readers) for c in chosen)
-    spent = Precision(budget, examples, before, decibel(after), tensors, "")
+    spent = Precision(room, examples, before, decibel(after), tensors, "")
     _log.info("precision budget: %s", spent.summary())
     return spent, found
 
 
 def _choose(candidates: List[_Candidate], noise: float, budget: float) -> List[_Candidate]:
-    """Those with most noise first, as long as they are worth it and the budget lasts."""
-    left, chosen = noise, []
+    """Those that together take the most noise for the budget, as long as each is worth it.
+
+    The knapsack is packed exactly, with costs in thousandths: https://en.wikipedia.org/wiki/Knapsack_problem.
+    """
+    room = int(budget * _UNITS + 1e-9)
+    best: List[Tuple[float, Tuple[_Candidate, ...]]] = [(0.0, ())] * (room + 1)
+    left = noise
     for candidate in sorted(candidates, key=lambda c: (-c.ratio, c.keys)):
-        if candidate.cost <= budget and candidate.ratio >= WORTH * left:
-            chosen.append(candidate)
-            budget -= candidate.cost
-            left = max(left - candidate.ratio, WORTH * noise)
-    return chosen
+        if not _is_worth(candidate, candidate.ratio / left):
+            continue
+        left = max(left - candidate.ratio, WORTH * noise)
+        cost = math.ceil(candidate.cost * _UNITS - 1e-9)
+        for free in range(room, cost - 1, -1):
+            ratio, packed = best[free - cost]
+            if ratio + candidate.ratio > best[free][0]:
+                best[free] = ratio + candidate.ratio, (*packed, candidate)
+    return list(best[room][1])
+
+
+def _is_worth(candidate: _Candidate, part: float) -> bool:
+    return part >= WORTH or part >= max(LEAST, DENSE * candidate.cost)
 
 
 def _candidates(annotated: Graph, fixed: Dict) -> List[_Candidate]:
@@ -161,12 +187,19 @@ class _Meter:
 
     def ratio(self, graph: Graph) -> float:
         """Noise over signal, the mean over the values; infinite for NaN."""
+        ratio = mean_ratio(self._noises(graph))
+        return ratio if ratio == ratio else float("inf")
+
+    def worst(self, graph: Graph) -> float:
+        """dB of the value with most noise."""
+        return min(noise.db for noise in self._noises(graph))
+
+    def _noises(self, graph: Graph) -> List[Noise]:
         noises = [Noise() for _ in self._keys]
         for exact, found in zip(self._exact, self._run(graph)):
             for noise, a, b in zip(noises, exact, found):
                 noise.add(a, b)
-        ratio = mean_ratio([noise for noise in noises if noise.signal])
-        return ratio if ratio == ratio else float("inf")
+        return [noise for noise in noises if noise.signal]
 
     def _run(self, graph: Graph) -> List[list]:
         heads = [value_of(graph, key) for key in self._keys]

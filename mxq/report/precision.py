@@ -23,7 +23,8 @@ class Precision(NamedTuple):
     """What `precision_budget` was spent on; `model.precision`.
 
     Attributes:
-        budget: share of the network's time and of its weights that might be added.
+        budget: share of the network's time and of its weights that might be added; three times what was given to a
+            network that stays far from float.
         examples: calibration examples that noise was measured on.
         before, after: mean SQNR in dB of the outputs, before and after (of the last layers where outputs select or
             their heads train); None where nothing was measured.

@@ -11,7 +11,7 @@ from parameterized import parameterized
 import mxq
 from mxq.calib.kept import MOST, KeptExamples
 from mxq.calib.samples import example_hashes
-from mxq.choice.budget import _candidates, _Meter
+from mxq.choice.budget import FAR, TIMES, _Candidate, _candidates, _choose, _Meter
 from mxq.choice.sensitivity import last_results
 from mxq.costs.shares import alone, noise_shares
 from mxq.passes.annotate import annotate
@@ -105,6 +105,33 @@ def test_nothing_is_spent_on_what_costs_too_much_or_is_near_float():
     plain = mxq.quantize_model(near[0], near[1:3], data, preflight=False, verify=False, precision_budget=0)
     if not model.precision.tensors:
         assert model.table == plain.table and model.symbol.tojson() == plain.symbol.tojson()
+
+
+def test_a_network_far_from_float_may_spend_more():
+    net, data = _case("convolution"), _data()
+    plenty = mxq.quantize_model(net[0], net[1:3], data, precision_budget=1.0, **OPTIONS).precision
+    cost = plenty.spent
+    assert plenty.before < FAR - 3 and len(plenty.tensors) == 1, plenty
+    for given, spends in ((cost / TIMES * 1.1, True), (cost / TIMES * 0.9, False)):
+        found = mxq.quantize_model(net[0], net[1:3], data, precision_budget=given, **OPTIONS).precision
+        assert found.tensors == (plenty.tensors if spends else ()), (found, cost)
+        np.testing.assert_allclose(found.budget, given * (TIMES if spends else 1))
+
+
+def test_what_takes_most_noise_together_is_chosen():
+    def one(name, ratio, cost):
+        return _Candidate((name,), (), cost, ratio)
+
+    large, halves = one("large", 0.5, 0.14), [one("a", 0.3, 0.07), one("b", 0.3, 0.075)]
+    assert _choose([large, *halves], 1.0, 0.15) == halves
+    assert _choose([large, *halves], 1.0, 0.14) == [large]
+    assert _choose([large, *halves], 1.0, 0.06) == []
+    even = [one(str(i), 0.03, 0.03) for i in range(30)]  # as much noise as time: not worth it
+    assert _choose(even, 1.0, 0.15) == []
+    cheap = one("cheap", 0.03, 0.01)
+    assert _choose([cheap, *even], 1.0, 0.15) == [cheap]
+    assert _choose([one("tiny", 0.005, 0.0)], 1.0, 0.15) == []
+    assert _choose([one("most", 0.95, 0.1), one("rest", 0.03, 0.05)], 1.0, 0.15)[1].keys == ("rest",)
 
 
 def test_the_same_from_data_in_any_order_from_statistics_and_from_merged_ones():
