@@ -31,8 +31,10 @@ _V1 = {
     "DUMMY_DATA": "DummyData", "HDF5_DATA": "HDF5Data", "SILENCE": "Silence", "MVN": "MVN",
     "EUCLIDEAN_LOSS": "EuclideanLoss",
 }  # fmt: skip
-#: Layers that only training has, or that nobody reads in a deployed network.
-_DROPPED = ("Accuracy", "Silence", "EuclideanLoss")
+#: Layers that only training has.
+_DROPPED = ("Accuracy", "EuclideanLoss")
+#: What it reads is no output.
+_SILENCE = "Silence"
 _DATA = ("Input", "Data", "ImageData", "MemoryData", "DummyData", "HDF5Data", "AnnotatedData", "WindowData")
 #: Fields of a layer that say how it is trained, or where it stands: nothing about what it computes.
 _BESIDE = (
@@ -74,7 +76,7 @@ def read(
     try:
         net = parse(contents(prototxt).tobytes().decode("utf-8", errors="replace"))
         shapes = _inputs(net)
-        layers = [layer for layer in _layers(net) if _is_deployed(layer)]
+        layers = [layer for layer in _layers(net) if _is_deployed(layer, net.sub("state"))]
     except TextError as error:
         raise GraphError(f"{prototxt!r}: {error}") from None
     try:
@@ -108,7 +110,8 @@ def _build(net: Message, layers: List[Layer], shapes: Dict, blobs: Dict, given: 
         inputs[name] = shape
     read_by_name: Dict[str, int] = {}
     for layer in layers:
-        if layer.type in _DATA:
+        if layer.type in (*_DATA, _SILENCE):
+            read_by_name.update(dict.fromkeys(layer.bottoms, 1))
             continue
         if layer.type not in LAYERS:
             raise GraphError(
@@ -118,6 +121,9 @@ def _build(net: Message, layers: List[Layer], shapes: Dict, blobs: Dict, given: 
         for name in layer.bottoms:
             read_by_name[name] = read_by_name.get(name, 0) + 1
         before = {name: builder.tops.get(name) for name in layer.tops}
+        for name in layer.tops:
+            if before[name] is not None and name not in layer.bottoms:
+                raise layer.error(f"writes {name!r}, which another layer wrote", "accepted is that of its own inputs")
         LAYERS[layer.type](builder, layer)
         for name in layer.tops:
             if builder.tops.get(name) is not before[name]:
@@ -141,15 +147,25 @@ def _layers(net: Message) -> Iterator[Layer]:
         yield Layer(message.one("name", ""), kind, bottoms, tops, message, params)
 
 
-def _is_deployed(layer: Layer) -> bool:
-    """Whether a layer is part of the network that answers, not of its training."""
-    include, exclude = layer.message.all("include"), layer.message.all("exclude")
-    phases = [rule.one("phase") for rule in include if isinstance(rule, Message)]
-    if phases and all(phase in ("TRAIN", 0) for phase in phases):
-        return False
-    if any(isinstance(rule, Message) and rule.one("phase") in ("TEST", 1) for rule in exclude):
+def _is_deployed(layer: Layer, state: Message) -> bool:
+    """Whether a layer is part of the network that answers, by Caffe's rules: in phase TEST, with the file's `state`."""
+    include, exclude = (
+        [rule for rule in layer.message.all(name) if isinstance(rule, Message)] for name in ("include", "exclude")
+    )
+    if (include and not any(_is_met(rule, state) for rule in include)) or any(_is_met(rule, state) for rule in exclude):
         return False
     return layer.type not in _DROPPED
+
+
+def _is_met(rule: Message, state: Message) -> bool:
+    rule.accept("a rule", ("phase", "min_level", "max_level", "stage", "not_stage"))
+    level, stages = state.one("level", 0), state.all("stage")
+    return (
+        rule.one("phase") in (None, "TEST", 1)
+        and rule.one("min_level", level) <= level <= rule.one("max_level", level)
+        and all(stage in stages for stage in rule.all("stage"))
+        and not any(stage in stages for stage in rule.all("not_stage"))
+    )
 
 
 def _inputs(net: Message) -> Dict[str, Tuple[int, ...]]:

@@ -73,10 +73,19 @@ def slices(net: Net, it: Layer) -> None:
     net.write_all(it, found)
 
 
-@SHAPES.of("Split", "Dropout")
-def aliases(net: Net, it: Layer) -> None:
-    it.param("dropout_param", ("dropout_ratio", "scale_train"))
+@SHAPES.of("Split")
+def split(net: Net, it: Layer) -> None:
+    it.param("", ())
     net.alias(it)
+
+
+@SHAPES.of("Dropout")
+def dropout(net: Net, it: Layer) -> None:
+    param = it.param("dropout_param", ("dropout_ratio", "scale_train"))
+    if param.one("scale_train", True):
+        net.alias(it)
+    else:  # what training does not scale up is scaled down here
+        net.same(it, "_mul_scalar", {"scalar": 1.0 - param.one("dropout_ratio", 0.5)})
 
 
 @SHAPES.of("Flatten")

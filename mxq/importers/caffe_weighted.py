@@ -87,6 +87,8 @@ def inner_product(net: Net, it: Layer) -> None:
 def batch_norm(net: Net, it: Layer) -> None:
     param = it.param("batch_norm_param", ("use_global_stats", "moving_average_fraction", "eps"))
     x = net.bottom(it)
+    if not param.one("use_global_stats", True):
+        raise it.error("has use_global_stats: false", "accepted is true: statistics of a batch are for training")
     blobs = net.blobs(it, 3)
     if len(blobs) != 3:
         raise it.error(f"has {len(blobs)} arrays", "accepted are mean, variance and their factor")

@@ -44,6 +44,40 @@ def test_layers_of_training_are_left_out():
     assert model.outputs == ("y",) and list(model.shapes) == ["data"]
 
 
+RELU = 'layer { name: "r" type: "ReLU" bottom: "s" top: "y" RULE }'
+
+
+@parameterized.expand(
+    [
+        ("a_stage", "include { stage: 'deploy' }", "", False),
+        ("the_stage_of_the_file", "include { stage: 'deploy' }", "state { stage: 'deploy' }", True),
+        ("not_a_stage", "include { phase: TEST not_stage: 'deploy' }", "", True),
+        ("a_level", "include { min_level: 1 }", "", False),
+        ("either_phase", "include { phase: TRAIN } include { phase: TEST }", "", True),
+        ("not_when_tested", "exclude { phase: TEST }", "", False),
+        ("not_when_trained", "exclude { phase: TRAIN }", "", True),
+    ]
+)
+def test_rules_say_which_layers_are_there(_name, rule, state, there):
+    text = state + head(*X.shape) + layer("Sigmoid", "s", "data") + RELU.replace("RULE", rule)
+    with tempfile.TemporaryDirectory() as folder:
+        assert mxq.load(write(folder, text, {})).outputs == (("y",) if there else ("s",))
+
+
+def test_what_is_silenced_is_no_output():
+    text = head(*X.shape) + layer("Split", "s", "data", tops="a b") + layer("ReLU", "y", "a")
+    with tempfile.TemporaryDirectory() as folder:
+        model = mxq.load(write(folder, text + 'layer { name: "n" type: "Silence" bottom: "b" }', {}))
+    assert model.outputs == ("y",)
+
+
+def test_dropout_that_training_does_not_scale():
+    text = head(*X.shape) + layer("Dropout", "y", "data", "dropout_param { dropout_ratio: 0.3 scale_train: false }")
+    with tempfile.TemporaryDirectory() as folder:
+        found = run(mxq.load(write(folder, text, {})), {"data": X})[0]
+    np.testing.assert_allclose(found, np.float32(0.7) * X, rtol=1e-6)
+
+
 VARIANCES = "variance: 0.1 variance: 0.1 variance: 0.2 variance: 0.2"
 PRIORS = f"prior_box_param {{ min_size: 4 max_size: 9 aspect_ratio: 2 {VARIANCES} }}"
 

@@ -29,6 +29,10 @@ POOL = head(1, 3, 8, 8) + 'layer { name: "p" type: "Pooling" bottom: "data" top:
         ("no_number", GOOD.replace("num_output: 2", "num_output: two"), {}, ["num_output", "'two'", "int"]),
         ("pool", POOL + "{ pool: STOCHASTIC kernel_size: 2 } }", {}, ["'p'", "STOCHASTIC", "MAX and AVE"]),
         ("empty_window", POOL + "{ kernel_size: 1 stride: 2 } }", {}, ["behind an image of 8", "kernel 1, stride 2"]),
+        ("written_twice", GOOD + layer("ReLU", "r", "data", tops="conv"), {}, ["'r'", "'conv'", "another layer wrote"]),
+        ("rule", GOOD + layer("ReLU", "r", "conv", "include { quirk: 1 }"), {}, ["rule", "'quirk'", "min_level"]),
+        ("batch_statistics", GOOD + layer("BatchNorm", "b", "conv", "batch_norm_param { use_global_stats: false }"), {},
+         ["'b'", "use_global_stats: false"]),
         ("window", POOL + "{ kernel_size: 9 } }", {}, ["window of 9"]),
     ]
 )  # fmt: skip
