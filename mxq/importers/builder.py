@@ -6,6 +6,7 @@ rule of rounding is missed.
 
 from typing import Callable, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple
 
+import mxnet as mx
 import numpy as np
 
 from ..arithmetic.qmath import QParams
@@ -104,7 +105,11 @@ class Builder:
             self.graph.outputs.append(value)
         self.graph.sort()
         self.graph.prune()
-        self.graph.shapes = infer_shapes(self.graph, self._inputs)
+        try:
+            self.graph.shapes = infer_shapes(self.graph, self._inputs)
+        except mx.MXNetError as error:  # attributes that the tables let through
+            lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+            raise GraphError(f"the network has no form in MXNet: {lines[-1]}") from None
         for node in self.graph.nodes:
             expected, found = self._shapes.get((id(node), 0)), self.graph.shapes.get((node.name, 0))
             if expected is not None and found is not None and tuple(found) != expected:

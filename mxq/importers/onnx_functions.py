@@ -35,7 +35,7 @@ def pool(net: OnnxNet, op: Op, x: Top, attrs: Dict, kind: str, qparams) -> None:
         raise op.error(f"has the kernel {kernel} for data of {x.shape}", "accepted is one size for each spatial axis")
     if any(d != 1 for d in attrs["dilations"] or ()):
         raise op.error(f"has dilations {attrs['dilations']}", "accepted are ones")
-    stride = tuple(attrs["strides"] or (1,) * rank)
+    kernel, stride = (op.sizes(attrs, name, rank) for name in ("kernel_shape", "strides"))
     begin, end = padding(op, attrs, x.shape[2:], kernel, stride, (1,) * rank)
     up = bool(attrs["ceil_mode"])
     sizes, full = [], []

@@ -26,6 +26,13 @@ class Op(NamedTuple):
                 raise self.error(f"has the attribute {name}", f"accepted are {', '.join(sorted(defaults)) or 'none'}")
         return {**defaults, **self.attributes}
 
+    def sizes(self, attrs: Mapping, name: str, rank: int, least: int = 1) -> Tuple[int, ...]:
+        """An attribute with one number for each spatial axis; the least that is accepted where the file has none."""
+        found = tuple(attrs[name] or (least,) * rank)
+        if len(found) != rank or not all(least <= n < 1 << 31 for n in found):
+            raise self.error(f"has {name} {list(found)}", f"accepted are {rank} numbers from {least}")
+        return found
+
     def error(self, given: str, accepted: str) -> GraphError:
         return GraphError(f"node {self.name!r} (a {self.type}) {given}; {accepted}")
 

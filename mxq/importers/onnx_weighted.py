@@ -32,13 +32,13 @@ def convolution(net: OnnxNet, op: Op, x: Top, attrs: Dict, weight: Top, bias: Op
     group, kernel = attrs["group"], tuple(shape[2:])
     if attrs["kernel_shape"] is not None and tuple(attrs["kernel_shape"]) != kernel:
         raise op.error(f"has kernel_shape {attrs['kernel_shape']}", f"its weights have {kernel}")
-    if x.shape[1] != shape[1] * group or shape[0] % group:
+    if group < 1 or x.shape[1] != shape[1] * group or shape[0] % group:
         raise op.error(
             f"reads {x.shape[1]} channels in {group} groups", f"its weights of {shape} need {shape[1] * group}"
         )
     found = fitted(net, op, x, weight, inputs=1, axis=1, groups=group)
     x = found.x
-    stride, dilation = tuple(attrs["strides"] or (1,) * rank), tuple(attrs["dilations"] or (1,) * rank)
+    stride, dilation = (op.sizes(attrs, name, rank) for name in ("strides", "dilations"))
     begin, end = padding(op, attrs, x.shape[2:], kernel, stride, dilation)
     size = [
         (n + b + e - (d * (k - 1) + 1)) // s + 1
@@ -128,8 +128,11 @@ def conv_transpose(net: OnnxNet, op: Op) -> None:
         raise op.error(
             f"has weights of shape {weight.shape} for data of {x.shape}", "accepted are one or two dimensions"
         )
-    stride, dilation = tuple(attrs["strides"] or (1,) * rank), tuple(attrs["dilations"] or (1,) * rank)
-    more, kernel, group = tuple(attrs["output_padding"] or (0,) * rank), tuple(weight.shape[2:]), attrs["group"]
+    stride, dilation = (op.sizes(attrs, name, rank) for name in ("strides", "dilations"))
+    more, kernel = op.sizes(attrs, "output_padding", rank, 0), tuple(weight.shape[2:])
+    group = attrs["group"]
+    if group < 1 or x.shape[1] != weight.shape[0] or weight.shape[0] % group:
+        raise op.error(f"reads {x.shape[1]} channels in {group} groups", f"its weights of {weight.shape} do not fit")
     full = [s * (n - 1) + d * (k - 1) + 1 + a for n, k, s, d, a in zip(x.shape[2:], kernel, stride, dilation, more)]
     begin, end = _cropping(op, attrs, full, [n * s for n, s in zip(x.shape[2:], stride)])
     pad = begin if begin == end else (0,) * rank
