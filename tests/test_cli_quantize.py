@@ -209,6 +209,10 @@ def test_benchmark_and_profile():
         ]  # fmt: skip
         assert all(row["ms"] > 0 for row in found["rows"]) and found["rows"][0]["ratio"] == 1.0
         assert "mxq_conv" in [row["op"] for row in found["layers"]["int8"]["operators"]]
+        beside = {row["name"]: row for row in found["layers"]["int8"]["beside_float"]}
+        layers = [row for row in beside.values() if row["op"] in ("mxq_conv", "mxq_fully_connected")]
+        assert len(layers) == 3 and all(row["float_us"] > 0 and row["int8_us"] > 0 for row in layers), beside
+        assert all(row["float_us"] is None for row in beside.values() if row["op"] == "mxq_quantize_v2"), beside
         status, text, err = _run("benchmark", prefix, *quick, "--threads", "1")
         assert status == 0 and "net      float      1        1" in text, (text, err)
         status, text, err = _run("profile", out, "--shape", "3,12,12", "--runs", "2")

@@ -4,10 +4,11 @@ import json
 import os
 import subprocess
 import sys
-from typing import Any, Dict, List, Mapping, Sequence
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from ..errors import MXQError
 from ..evaluation import Network, columns, measure_speed
+from ..evaluation.layers import LayerTime, beside_float, float_layers
 from ..evaluation.speed import ROUNDS, SECONDS
 from . import arguments, profile, shapes
 from .arguments import Result, UsageError
@@ -34,7 +35,11 @@ def add_command(commands) -> None:
     )
     command.add_argument("--rounds", type=arguments.count, default=ROUNDS, help=f"turns of each (default: {ROUNDS})")
     command.add_argument("--seconds", type=float, default=SECONDS, help=f"of a turn (default: {SECONDS})")
-    command.add_argument("--layers", action="store_true", help="also where the time of each int8 network goes")
+    command.add_argument(
+        "--layers",
+        action="store_true",
+        help="also where the time of each int8 network goes, beside the first float one",
+    )
     arguments.add_json(command)
     command.set_defaults(run=_benchmark)
 
@@ -51,14 +56,48 @@ def _benchmark(args) -> Result:
     found: Dict[str, Any] = {"rounds": args.rounds, "seconds": args.seconds, "rows": rows}
     text = _text(rows)
     if args.layers:
-        found["layers"] = {}
-        for pair in files:
-            network = Network.open(*pair)
-            if network.int8:
-                times = profile.recorded(network, shapes.shapes_for(network, args.batch_sizes[0], args))
-                found["layers"][network.name] = profile.document(times)
-                text += f"\n\n{network.name}, batch of {args.batch_sizes[0]}:\n{times}"
+        found["layers"], more = _layers(files, args)
+        text += more
     return Result(found, text)
+
+
+def _layers(files: Sequence[Tuple[str, Optional[str]]], args) -> Tuple[Dict[str, Any], str]:
+    """Where the time of each int8 network goes, for programs and for people."""
+    found: Dict[str, Any] = {}
+    text = ""
+    networks = [Network.open(*pair) for pair in files]
+    size = args.batch_sizes[0]
+    floats = next(((pair, network) for pair, network in zip(files, networks) if not network.int8), None)
+    layers = None
+    for network in networks:
+        if not network.int8:
+            continue
+        wanted = shapes.shapes_for(network, size, args)
+        times = profile.recorded(network, wanted)
+        found[network.name] = profile.document(times)
+        told = str(times)
+        if floats is not None:
+            if layers is None:
+                layers = float_layers(*floats[0], shapes.shapes_for(floats[1], size, args))
+            rows = beside_float(times, layers, floats[1].graph)
+            found[network.name]["beside_float"] = [row._asdict() for row in rows]
+            told = _layer_table(rows)
+        text += f"\n\n{network.name}, batch of {size}:\n{told}"
+    return found, text
+
+
+def _layer_table(rows: Sequence[LayerTime]) -> str:
+    table: List[tuple] = [("name", "float, us", "int8, us", "speed-up", "operator")]
+    for row in rows:
+        times = ["" if us is None else f"{us:.0f}" for us in (row.float_us, row.int8_us)]
+        ratio = f"{row.float_us / row.int8_us:.2f}x" if row.float_us and row.int8_us else ""
+        table.append((row.name, *times, ratio, row.op))
+    before, after = (sum(times) for times in zip(*((row.float_us or 0.0, row.int8_us or 0.0) for row in rows)))
+    table.append(("together", f"{before:.0f}", f"{after:.0f}", f"{before / after:.2f}x" if after else "", ""))
+    notes = (
+        "float: layers as MXNet fuses them, one after the other; without a time: a conversion that float does not need"
+    )
+    return f"{columns(table)}\n{notes}"
 
 
 def _measured(networks: Sequence[Network], size: int, args) -> List[Mapping[str, Any]]:

@@ -62,6 +62,7 @@ class Bound:
 
     Attributes:
         note: why it is not fused; '' where it is, and for int8 networks.
+        symbol: what was bound, before MXNet fuses it.
     """
 
     def __init__(self, network: Network, shapes: Mapping[str, Sequence[int]]):
@@ -87,11 +88,11 @@ class Bound:
     def _bind(self, network: Network, shapes: Mapping[str, Sequence[int]]) -> None:
         import mxnet as mx
 
-        symbol, args, aux = network.graph.to_symbol()
+        self.symbol, args, aux = network.graph.to_symbol()
         dtypes = input_dtypes(network.graph)
         types = {name: dtypes.get(name, "float32") for name in shapes}
         with fused_silently():
-            self._executor = symbol.simple_bind(mx.cpu(), grad_req="null", type_dict=types, **dict(shapes))
+            self._executor = self.symbol.simple_bind(mx.cpu(), grad_req="null", type_dict=types, **dict(shapes))
         self._executor.copy_params_from(args, aux, allow_extra_params=True)
         rng = np.random.RandomState(0)
         data = {}
