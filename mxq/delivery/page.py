@@ -8,9 +8,9 @@ from ..explanation.page import asset
 from ..explanation.text import decibels, percent
 from .result import Delivered
 
-_HEADINGS = ("target", "runtime", "output", "top-1 as float", "top-1 as int8", "SQNR", "SQNR to int8", "bytes")
-#: Columns of numbers.
-_NUMBERS = range(3, len(_HEADINGS))
+_HEADINGS = ("target", "SQNR", "top-1 as float", "SQNR to int8", "top-1 as int8", "output", "runtime", "bytes")
+#: Columns of numbers; what counts is beside the target, where a phone shows it.
+_NUMBERS = (1, 2, 3, 4, 7)
 
 
 def text(delivery) -> str:
@@ -58,17 +58,17 @@ def _rows(delivery) -> List[Tuple[str, ...]]:
         runtime = row.version or ("refused" if row.refused else "not run")
         size = str(sum(row.files.values())) if row.files else ""
         if not row.outputs:
-            rows.append((row.target, runtime, "", "", "", "", "", size))
+            rows.append((row.target, "", "", "", "", "", runtime, size))
         for i, output in enumerate(row.outputs):
-            head = (row.target, runtime) if i == 0 else ("", "")
             rows.append(
                 (
-                    *head,
-                    output.name,
-                    percent(output.agreement),
-                    percent(output.same_as_int8),
+                    row.target if i == 0 else "",
                     decibels(output.sqnr),
+                    percent(output.agreement),
                     decibels(output.to_int8),
+                    percent(output.same_as_int8),
+                    output.name,
+                    runtime if i == 0 else "",
                     size if i == 0 else "",
                 )
             )
@@ -112,12 +112,11 @@ def _levels(row: Delivered) -> Tuple[str, str, str]:
 def _table(
     caption: str, headings: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[int] = _NUMBERS
 ) -> str:
-    def cell(i: int, content: str) -> str:
-        kind = ' class="n"' if i in numbers else ""
-        return f"<td{kind}>{escape(content)}</td>"
-
-    head = "".join(f'<th scope="col">{escape(heading)}</th>' for heading in headings)
-    body = "".join("<tr>" + "".join(cell(i, c) for i, c in enumerate(row)) + "</tr>" for row in rows)
+    kinds = [' class="n"' if i in numbers else "" for i in range(len(headings))]
+    head = "".join(f'<th scope="col"{kind}>{escape(heading)}</th>' for kind, heading in zip(kinds, headings))
+    body = "".join(
+        "<tr>" + "".join(f"<td{kind}>{escape(c)}</td>" for kind, c in zip(kinds, row)) + "</tr>" for row in rows
+    )
     return (
         f'<div class="scroll" tabindex="0"><table><caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead>'
         f"<tbody>{body}</tbody></table></div>"
