@@ -348,3 +348,23 @@ def test_masses_are_spread_evenly_over_the_bins_that_they_touch():
     with np.errstate(invalid="ignore"):
         shares = np.where(end > begin, np.maximum(touched, 0) / (end - begin), np.floor(begin) == lows)
     np.testing.assert_allclose(_spread(begin, end, mass, 8), shares @ mass, rtol=1e-9, atol=1e-9)
+
+
+@parameterized.expand(
+    [
+        ("few_are_all_together", 10, [range(64)]),
+        ("all_in_one", 32, [range(64)]),
+        ("two_groups", 64, [range(32), range(32, 64)]),
+        ("what_is_left_over_does_not_count", 100, [range(20), range(20, 40), range(40, 60)]),
+        ("each_part_alone", 2048, [[part] for part in range(64)]),
+        ("more_than_enough", 10_000, [[part] for part in range(64)]),
+    ]
+)
+def test_a_typical_peak_is_that_of_about_32_examples(_, num_examples, groups):
+    """Examples lie in 64 parts by their hashes; so many parts together as hold 32, the mean over the groups."""
+    values = np.random.RandomState(0).standard_t(3, (64, 2, 5)).astype(np.float32)
+    tensor = TensorStatistics()
+    tensor.update(values, np.arange(64, dtype=np.uint64))
+    peaks = np.abs(values).max(axis=2)
+    wanted = np.mean([peaks[list(group)].max(axis=0) for group in groups], axis=0, dtype=np.float64)
+    np.testing.assert_allclose(tensor.channel_peak(num_examples), wanted, rtol=1e-12)
