@@ -13,7 +13,7 @@ import signal
 import sys
 import tempfile
 import time
-from typing import Dict, List, Optional, Tuple
+from typing import Dict, List, NamedTuple, Optional, Tuple
 
 from mutant_copy import CPU_SECONDS, REPO, TESTS, Copy
 from mutants import Mutant, cpp_mutants, python_mutants
@@ -40,15 +40,22 @@ def mutants(language: str, only: str) -> List[Tuple[Mutant, str]]:
     return found
 
 
-def drawn(every: List[Tuple[Mutant, str]], number: int, seed: int) -> List[Tuple[Mutant, str]]:
+class Drawn(NamedTuple):
+    mutant: Mutant
+    source: str
+    name: str  # its key, and which of those with this key it is; no number of a line, which other changes move
+
+
+def drawn(every: List[Tuple[Mutant, str]], number: int, seed: int) -> List[Drawn]:
     """By a hash of each: what else is changed in the sources, or is known to change nothing, moves no other."""
     seen: Dict[str, int] = collections.Counter()
     ranked = []
     for mutant, source in every:
         key = mutant.key(source)
         seen[key] += 1
-        ranked.append((hashlib.sha256(f"{seed} {seen[key]} {key}".encode()).digest(), mutant, source))
-    return [(mutant, source) for _, mutant, source in sorted(ranked)[:number]]
+        name = f"{seen[key]} {key}"
+        ranked.append((hashlib.sha256(f"{seed} {name}".encode()).digest(), Drawn(mutant, source, name)))
+    return [found for _, found in sorted(ranked)[:number]]
 
 
 def number_of_line(mutant: Mutant, source: str) -> int:
@@ -65,17 +72,14 @@ class Results:
             with open(path, encoding="utf-8") as file:
                 self._verdicts = dict(json.loads(line) for line in file)
 
-    def of(self, mutant: Mutant, source: str) -> Optional[str]:
-        found = self._verdicts.get(self._name(mutant, source))
+    def of(self, name: str) -> Optional[str]:
+        found = self._verdicts.get(name)
         return None if found == MISSED else found
 
-    def add(self, mutant: Mutant, source: str, verdict: str) -> None:
+    def add(self, name: str, verdict: str) -> None:
         if self._path:
             with open(self._path, "a", encoding="utf-8") as file:
-                file.write(json.dumps([self._name(mutant, source), verdict]) + "\n")
-
-    def _name(self, mutant: Mutant, source: str) -> str:
-        return f"{number_of_line(mutant, source)} {mutant.key(source)}"
+                file.write(json.dumps([name, verdict]) + "\n")
 
 
 def verdict_on(language: str, mutant: Mutant, source: str, copy: Copy, passing: Dict[str, bool]) -> str:
@@ -106,7 +110,7 @@ def run(language: str, options: argparse.Namespace) -> bool:
     every = [(m, s) for m, s in mutants(language, options.only) if m.key(s) not in equal and options.change in m.key(s)]
     chosen = drawn(every, options.number, options.seed)
     if options.list:
-        print("\n".join(mutant.key(source) for mutant, source in chosen))
+        print("\n".join(one.mutant.key(one.source) for one in chosen))
         return True
     results = Results(options.results)
     with tempfile.TemporaryDirectory(prefix="mxq_mutants_") as folder:
@@ -125,20 +129,20 @@ def run(language: str, options: argparse.Namespace) -> bool:
             signal.signal(number, stop)
         passing: Dict[str, bool] = {}
 
-        def try_one(mutant: Mutant, source: str) -> str:
-            verdict = results.of(mutant, source)
+        def try_one(one: Drawn) -> str:
+            verdict = results.of(one.name)
             if verdict is None:
                 copy = free.get()
                 try:
-                    verdict = verdict_on(language, mutant, source, copy, passing)
+                    verdict = verdict_on(language, one.mutant, one.source, copy, passing)
                 finally:
                     free.put(copy)
-                results.add(mutant, source, verdict)
+                results.add(one.name, verdict)
             return verdict
 
         with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
             print(f"{language}: {len(chosen)} of {len(every)} changes", flush=True)
-            verdicts = list(pool.map(lambda one: try_one(*one), chosen))
+            verdicts = list(pool.map(try_one, chosen))
     tried = [verdict for verdict in verdicts if verdict != NOT_COMPILED]
     noticed = sum(verdict != MISSED for verdict in tried)
     share = 100 * noticed / max(len(tried), 1)
