@@ -11,7 +11,7 @@ import numpy as np
 
 from ..arithmetic.qmath import quantize_bias
 from ..network.graph import Graph, Node
-from ..ops import COMPUTE
+from ..ops import COMPUTE, Unit
 from ..passes.annotate import annotate, leave_float, units
 from ..passes.quantize_params import in_qparams
 from .builder import Integers
@@ -29,7 +29,20 @@ def mark(graph: Graph, parts: Container[str] = ()) -> Graph:
         floats = [value for value in unit.inputs if value.node.op != "mxq_dequantize" and value.node.name not in parts]
         if floats:
             left[unit.name] = f"the file computes {floats[0].node.name!r}, which it reads, in float"
+        elif unit.head.op in _MIXING and _rescales(annotated, unit):
+            left[unit.name] = "the file rounds what it mixes in another scale than that of its input"
     return leave_float(annotated, left, mode="full") if left else annotated
+
+
+#: Operators whose int8 form rounds in the scale of its input what is no longer on that grid.
+_MIXING = ("_contrib_BilinearResize2D",)
+
+
+def _rescales(graph: Graph, unit: Unit) -> bool:
+    """Whether the file stores a unit's output in another scale than its input."""
+    kept = in_qparams(unit.inputs[0].node)
+    readers = [use.node for use in graph.uses_of(unit.output) if use.node is not None]
+    return any(node.op == "mxq_quantize_v2" and in_qparams(node) != kept for node in readers)
 
 
 def keep_integers(graph: Graph, weights: Mapping[str, Integers]) -> Graph:

@@ -77,6 +77,8 @@ def unsqueeze(net: OnnxNet, op: Op) -> None:
     given = net.integers(op, 1, "axes") or []
     rank = len(x.shape) + len(given)
     axes = {axis % rank for axis in given}
+    if len(axes) != len(given):
+        raise op.error(f"adds the axes {given}", "accepted are different ones")
     sizes = iter(x.shape)
     _reshape(net, op, tuple(1 if i in axes else next(sizes) for i in range(rank)))
 

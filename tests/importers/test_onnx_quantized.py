@@ -205,3 +205,13 @@ def test_microsofts_pairs_are_those_of_onnx():
         pair.domain = "com.microsoft"
     found = load(model_of(nodes, {"x": X}, constants, domains=("com.microsoft",)))
     np.testing.assert_allclose(run(found, {"x": X})[0], np.maximum(np.rint(X * 128) / 128, 0), atol=1e-6)
+
+
+def test_a_resize_rounds_once():
+    """What it mixes is not on the grid of its input: rounding there first would be once too often."""
+    constants = {"n": np.int64([2, 6, 18, 16])}
+    nodes = qdq("x", 1 / 128, np.uint8(120), constants)
+    nodes += [node("Resize", "x_dq,,,n", "r", mode="linear"), *qdq("r", 1 / 100, np.uint8(110), constants)]
+    model = model_of(nodes, {"x": X}, constants, outputs=("r_dq",))
+    apart = levels(run(load(model), {"x": X})[0], ReferenceEvaluator(model).run(None, {"x": X})[0], 1 / 100)
+    assert apart.max() <= 1 and (apart > 0).mean() <= 0.001

@@ -46,6 +46,7 @@ from .onnx_files import I64, X, block, floats, load, model_of, node
         ("dilations", [node("ConvTranspose", "x,w", dilations=[1, 1, 1])], {"w": floats(1, 6, 2, 3, 3)},
          ["'y'", "dilations [1, 1, 1]"]),
         ("groups", [node("ConvTranspose", "x,w", group=0)], {"w": floats(1, 6, 2, 3, 3)}, ["'y'", "0 groups"]),
+        ("axes", [node("Unsqueeze", "x,a")], {"a": I64([0, 0])}, ["'y'", "[0, 0]", "different"]),
         ("no_output", [node("Relu", "x", "z")], {}, ["no node writes the output y"]),
         ("scales", [node("QuantizeLinear", "x,s,z", "q"), node("DequantizeLinear", "q,s,z")],
          {"s": np.float32([1, 2]), "z": np.uint8([0, 0])}, ["2 scales", "accepted is one"]),
