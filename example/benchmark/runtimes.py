@@ -32,6 +32,7 @@ from tests import realdata  # noqa: E402
 
 #: The network of 8 bits in MXNet, which the files hold too.
 INT8 = "mxq-8bit"
+IN_MXNET = (INT8, "mxq", "mxq-best")
 #: mxq's file in a runtime -> what it competes with there.
 OWN: Dict[str, Tuple[str, ...]] = {
     "mxq-ort": ("ort", "ort-percentile", "ort-float"),
@@ -59,8 +60,8 @@ def score(engine: str, network: dict, prepared: Prepared, images: int) -> dict:
 
 def run(options) -> Results:
     prepared = Prepared(options.work, options.calib_images, options.threads)
-    wanted = ["mxq", "mxq-best", INT8, *(e for ours, own in OWN.items() for e in (ours, *own))]
-    engines = command_line.usable(wanted, prepared)
+    known = [*IN_MXNET, *(e for ours, own in OWN.items() for e in (ours, *own))]
+    engines = command_line.usable(known, prepared)
     about = {
         "machine": measure.machine(options.threads),
         "command": command_line.command(),
