@@ -51,7 +51,7 @@ TARGETS: Dict[str, Target] = {
         truncates=("_contrib_BilinearResize2D",),
     ),
     # Signed int8 through a Concat into a convolution is computed wrongly (2 dB); it sums and activates by itself,
-    # but a limit by channel in front of a QuantizeLinear is a pass of its own: MobileNet takes 1.4 times as long with them.
+    # but a limit by channel in front of a QuantizeLinear is a pass of its own: MobileNet takes 1.4 times as long.
     "openvino": Target("openvino", signed="uint8", int32_bias=False, drops_implied=True, parts=True),
     # Its layers read signed int8 only, without zero points, and DequantizeLinear takes no int32.
     "tensorrt": Target("tensorrt", unsigned=False, zero_points=False, int32_bias=False),
