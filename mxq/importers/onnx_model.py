@@ -122,7 +122,7 @@ def _node(net: OnnxNet, op: Op, domain: str) -> None:
     if domain == "" and tops and all(top is None or top.constant is not None for top in tops):
         try:
             folded = fold(op.type, op.attributes, [None if top is None else np.asarray(top.constant) for top in tops])
-        except (ValueError, IndexError, KeyError, TypeError, ZeroDivisionError, MemoryError) as error:
+        except (ValueError, IndexError, KeyError, TypeError, ZeroDivisionError, OverflowError, MemoryError) as error:
             raise op.error(f"cannot be computed ({error})", "its inputs are constants that do not fit it") from None
         if folded is not None:
             net.set(op.outputs[0], Top(None, folded.shape, folded))

@@ -9,7 +9,7 @@ from typing import List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from .builder import Shape, Table
+from .builder import Shape, Table, fits
 from .onnx_net import OnnxNet, Op
 
 RESIZE = Table()
@@ -75,7 +75,7 @@ def _sizes(net: OnnxNet, op: Op, old: Shape, attrs) -> Tuple[Shape, List[np.floa
         for axis, scale in zip(axes, given):
             scales[axis] = np.float32(scale)
         shape = [int(np.floor(n * s)) for n, s in zip(old, scales)]
-    if tuple(shape[:2]) != old[:2] or not all(0 < s < 1 << 20 for s in scales):
+    if tuple(shape[:2]) != old[:2] or not all(0 < s < 1 << 20 for s in scales) or not fits(tuple(shape)):
         raise op.error(f"scales {old} to {shape}", "accepted are the two spatial axes of four")
     return tuple(shape), scales[2:]
 
