@@ -110,6 +110,10 @@ class Builder:
         except mx.MXNetError as error:  # attributes that the tables let through
             lines = [line.strip() for line in str(error).splitlines() if line.strip()]
             raise GraphError(f"the network has no form in MXNet: {lines[-1]}") from None
+        for name, array in self.graph.params.items():
+            found = self.graph.shapes.get((name, 0))
+            if found is not None and tuple(found) != array.shape:
+                raise GraphError(f"parameter {name!r} has the shape {array.shape}; what reads it needs {tuple(found)}")
         for node in self.graph.nodes:
             expected, found = self._shapes.get((id(node), 0)), self.graph.shapes.get((node.name, 0))
             if expected is not None and found is not None and tuple(found) != expected:

@@ -50,6 +50,8 @@ from .onnx_files import I64, X, block, floats, load, model_of, node
         ("far_axis", [node("Unsqueeze", "c,a", "u"), node("Add", "x,u")], {"c": floats(1, 8), "a": I64([1 << 40])},
          ["'u'", "cannot be computed"]),
         ("large", [node("Resize", "x,,,n")], {"n": I64([2, 6, 1 << 32, 8])}, ["'y'", "4294967296"]),
+        ("statistics", [node("BatchNormalization", "x,a,a,b,a")], {"a": floats(1, 6) + 2, "b": floats(1, 40)},
+         ["mean", "(40,)", "(6,)"]),
         ("no_output", [node("Relu", "x", "z")], {}, ["no node writes the output y"]),
         ("scales", [node("QuantizeLinear", "x,s,z", "q"), node("DequantizeLinear", "q,s,z")],
          {"s": np.float32([1, 2]), "z": np.uint8([0, 0])}, ["2 scales", "accepted is one"]),
