@@ -102,10 +102,12 @@ def resize(net: TfNet, op: Op) -> None:
         attrs = {"scale": size[0] // x.shape[2], "sample_type": "nearest", "num_args": 1}
         net.write(op, net.emit(op, "UpSampling", [x.value], attrs, shape), shape, first=True)
         return
-    if op.type == "RESIZE_BILINEAR" and (op.options.AlignCorners() or x.shape[2:] in ((1, 1), size)):
-        attrs = {"height": size[0], "width": size[1], "mode": "size"}
+    aligned, half = bool(op.options.AlignCorners()), bool(op.options.HalfPixelCenters())
+    if op.type == "RESIZE_BILINEAR" and (aligned != half or x.shape[2:] in ((1, 1), size)):
+        attrs = {"height": size[0], "width": size[1], "mode": "size", "align_corners": not half}
         net.write(op, net.emit(op, "_contrib_BilinearResize2D", [x.value], attrs, shape), shape, first=True)
         return
     raise op.error(
-        f"resizes {x.shape[2:]} to {size}", "accepted are bilinear with align_corners, nearest by one factor"
+        f"resizes {x.shape[2:]} to {size}",
+        "accepted are bilinear with align_corners or half_pixel_centers, nearest by one factor",
     )

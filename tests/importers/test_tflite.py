@@ -203,6 +203,29 @@ def test_tensors_that_are_cut_and_joined():
     assert np.abs(stored(m, by_name["m"]) - stored(real(d, by_name["d"]).mean(axis=(1, 2)), by_name["m"])).max() <= 1
 
 
+@parameterized.expand([("corners", "AlignCorners"), ("half_pixels", "HalfPixelCenters")])
+def test_bilinear_resizing(_name, option):
+    tensors = [
+        Tensor("x", (1, 3, 4, 2), "float32"), Tensor("y", (1, 7, 6, 2), "float32"),
+        Tensor("size", (2,), "int32", data=np.int32([7, 6])),
+    ]  # fmt: skip
+    operators = [Operator("RESIZE_BILINEAR", ("x", "size"), ("y",), ("ResizeBilinearOptions", {option: True}))]
+    x = np.random.RandomState(2).uniform(-1, 1, (1, 3, 4, 2)).astype(np.float32)
+
+    def mixed(old, new):
+        i = np.arange(new)
+        at = i * (old - 1) / (new - 1) if option == "AlignCorners" else (i + 0.5) * old / new - 0.5
+        at = np.clip(at, 0, old - 1)
+        low = np.floor(at).astype(int)
+        found = np.zeros((new, old))
+        found[i, low] += 1 - (at - low)
+        found[i, np.minimum(low + 1, old - 1)] += at - low
+        return found
+
+    expected = np.einsum("ab,nbwc,dw->nadc", mixed(3, 7), x, mixed(4, 6))
+    np.testing.assert_allclose(run(load(model(tensors, operators, ["x"], ["y"])), x=x)[0], expected, atol=1e-5)
+
+
 def test_a_float_network():
     w = np.random.RandomState(1).uniform(-1, 1, (4, 3, 3, 2)).astype(np.float32)
     b = np.float32([1, 2, 3, 4])
