@@ -22,6 +22,7 @@ TESTS: Dict[str, List[str]] = {
     "mxq/calib/": [
         "tests/calib", "tests/test_collection.py", "tests/test_rounding.py", "tests/test_damaged_documents.py",
     ],
+    "mxq/calib/ncnn_table": ["tests/export/test_ncnn_table.py"],
     "mxq/choice/": ["tests/accuracy", "tests/test_exclude.py", "tests/test_float_where_faster.py"],
     "mxq/data/": [
         "tests/test_data.py", "tests/test_datafiles.py", "tests/calib/test_data.py", "tests/test_recordio.py",
@@ -39,7 +40,7 @@ TESTS: Dict[str, List[str]] = {
     "src_ops/calib/": ["tests/calib/test_statistics.py", "tests/test_rounding.py"],
     "src_ops/core/": ["tests/ops", "tests/host/test_hostile.py", "tests/host/test_reused_memory.py"],
     "src_ops/cpu/": ["tests/ops", "tests/host/test_hostile.py", "tests/host/test_reused_memory.py"],
-    "src_ops/cpu/thread": ["tests/test_threads.py", "tests/ops", "tests/test_together.py"],
+    "src_ops/cpu/thread": ["tests/thread_pool", "tests/test_threads.py", "tests/ops", "tests/test_together.py"],
     "src_ops/ops/": ["tests/ops", "tests/host/test_hostile.py"],
     "src_ops/ref/": ["tests/ops"],
 }  # fmt: skip

@@ -7,7 +7,7 @@ import numpy as np
 from parameterized import parameterized
 
 import mxq
-from mxq.choice.headroom import MOST, factors, observations, widened
+from mxq.choice.headroom import MOST, _wider, factors, observations, widened
 from mxq.network.graph import Graph
 from mxq.ops.bounds import bounds
 from mxq.passes.annotate import annotate
@@ -78,6 +78,22 @@ def test_a_range_is_at_most_twice_as_wide_as_what_was_seen():
         ranges = widened(graph, table, noise, seen, share=share, fixed={}).ranges
         np.testing.assert_allclose(ranges["quiet"], (0, quiet), rtol=1e-3)
         assert ranges["loud"][1] < 2.5 if share < 1 else ranges["loud"] == (0.0, 8.0)
+
+
+ANY = (-np.inf, np.inf)
+
+
+@parameterized.expand(
+    [
+        ("both_ends", (-1.0, 2.0), (-8.0, 8.0), ANY, (-1.5, 3.0)),
+        ("to_what_was_seen", (-1.0, 2.0), (-1.25, 2.5), ANY, (-1.25, 2.5)),
+        ("to_what_there_can_be", (-1.0, 2.0), (-8.0, 8.0), (-1.25, 2.5), (-1.25, 2.5)),
+        ("no_less_than_it_was", (-1.0, 2.0), (-0.5, 1.0), (-0.5, 1.0), (-1.0, 2.0)),
+        ("zero_stays", (0.0, 2.0), (-8.0, 8.0), ANY, (0.0, 3.0)),
+    ]
+)
+def test_a_range_half_as_wide_again(_, found, ends, limits, wanted):
+    assert _wider(found, 1.5, ends, limits) == wanted
 
 
 def test_observations():

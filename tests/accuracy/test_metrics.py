@@ -6,6 +6,7 @@ from parameterized import parameterized
 
 import mxq
 from mxq.accuracy import BUILT_IN, Detection, as_metric
+from mxq.choice.detection import intersection_over_union
 from mxq.data.batches import Batch
 
 from ..refusals import refused
@@ -78,6 +79,17 @@ def detections(rows, size=6):
         for j, (label, confidence, corners) in enumerate(image):
             filled[i, j] = [label, confidence, *corners]
     return [filled[..., :1], filled[..., 1:2], filled[..., 2:]]
+
+
+def test_overlaps_of_boxes():
+    """A box overlaps itself wholly, without an area or without an end, too."""
+    inf = np.inf
+    boxes = np.float32([[0, 0, 2, 2], [1, 0, 3, 2], [1, 1, 1, 1], [0, 0, inf, inf], [0, 0, 2, 4]])
+    found = intersection_over_union(boxes, boxes)
+    np.testing.assert_array_equal(np.diag(found), 1.0)
+    np.testing.assert_array_equal(found, found.T)
+    np.testing.assert_allclose(found[0, 1:], [1 / 3, 0, 0, 1 / 2])
+    np.testing.assert_allclose(found[1, 2:], [0, 0, 1 / 5])
 
 
 def test_detection():
