@@ -228,3 +228,19 @@ def test_quantized_values_are_the_inputs_of_units_once_each():
     x = mx.sym.var("data")
     graph = annotate(_graph(mx.sym.Group([_conv(x, "p"), _conv(x, "q")])))
     assert [repr(v) for v in quantized_values(graph)] == ["data[0]"]
+
+
+@parameterized.expand(
+    [
+        ("one_number", (1,), True),
+        ("one_number_of_four_axes", (1, 1, 1, 1), True),
+        ("one_a_channel", (1, 5, 1, 1), True),
+        ("one_a_channel_without_the_batch", (5, 1, 1), False),
+        ("one_a_pixel", (1, 1, 7, 7), False),
+    ]
+)
+def test_a_parameter_of_a_table_is_one_number_or_lies_along_the_channels(_, shape, joins):
+    gate = mx.sym.sigmoid(_conv(mx.sym.var("data"), "a"), name="gate")
+    scaled = mx.sym.broadcast_mul(gate, mx.sym.var("factor_weight", shape=shape), name="scaled")
+    members = _members(annotate(_graph(_conv(scaled, "b"))))
+    assert members == {"a": ["a"], "b": ["b"], **({"gate": ["gate", "scaled"]} if joins else {})}
