@@ -10,6 +10,7 @@ from typing import Callable, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
+from ..arithmetic.qmath import QParams
 from ..network.graph import Value
 from .builder import Shape, Top
 from .onnx_net import OnnxNet, Op
@@ -88,16 +89,18 @@ def _beside(net: OnnxNet, op: Op, x: Top, runs: List[Tuple[int, int]], axis: int
     for i, (begin, end) in enumerate(runs):
         part = tuple(end - begin if k == axis else n for k, n in enumerate(x.shape))
         attrs = {"axis": axis, "begin": begin, "end": end}
-        values.append(_stored(net, op, net.emit(op, "slice_axis", [x.value], attrs, part, f"_again{i}"), part, x).value)
+        values.append(
+            stored(net, op, net.emit(op, "slice_axis", [x.value], attrs, part, f"_again{i}"), part, x.qparams).value
+        )
         shape[axis] += end - begin
     attrs = {"dim": axis, "num_args": len(values)}
-    return _stored(net, op, net.emit(op, "Concat", values, attrs, tuple(shape), "_beside"), tuple(shape), x)
+    return stored(net, op, net.emit(op, "Concat", values, attrs, tuple(shape), "_beside"), tuple(shape), x.qparams)
 
 
-def _stored(net: OnnxNet, op: Op, value: Value, shape: Shape, like: Top) -> Top:
-    """A value that is stored as another tensor is, as it is read."""
+def stored(net: OnnxNet, op: Op, value: Value, shape: Shape, qparams: Optional[QParams]) -> Top:
+    """A value that is stored in this way, as it is read."""
     name = f"{op.name}_stored"
-    net.set(name, Top(value, shape, qparams=like.qparams))
+    net.set(name, Top(value, shape, qparams=qparams))
     found = net.valued(name)
     del net.tops[name]
     return found

@@ -1,15 +1,19 @@
 """ONNX' pooling and its functions of numbers as MXNet operators."""
 
 import math
-from typing import Dict, Sequence
+from typing import Dict, Sequence, Tuple
 
 import numpy as np
 
+from ..passes.quantize_params import in_qparams
 from .builder import Shape, Table, Top
+from .int8_weights import stored
 from .onnx_net import OnnxNet, Op
 from .onnx_weighted import padded, padding
 
 FUNCTIONS = Table()
+#: The lowest float32.
+LOWEST = -3.4028234663852886e38
 
 
 # -- pooling -----------------------------------------------------------------------------------------------------------
@@ -24,7 +28,29 @@ def pooling(net: OnnxNet, op: Op) -> None:
     if len(op.outputs) > 1 and op.outputs[1]:
         raise op.error("writes indices", "accepted are values alone")
     x = net.read(op)
+    if op.type == "MaxPool":
+        x, attrs = _without_pad(x, attrs)
     pool(net, op, x, attrs, "max" if op.type == "MaxPool" else "avg", x.qparams if op.type == "MaxPool" else None)
+
+
+def _without_pad(x: Top, attrs: Dict) -> Tuple[Top, Dict]:
+    """A Pad by the lowest number in front of a maximum is padding of the maximum."""
+    node = x.value.node
+    if node.op != "Pad" or node.get("mode") != "constant" or float(node.get("constant_value", 0)) > LOWEST:
+        return x, attrs
+    if attrs["auto_pad"] not in ("NOTSET", b"NOTSET"):
+        return x, attrs
+    width = tuple(node.get("pad_width"))
+    begin, end = width[4::2], width[5::2]
+    rank = len(begin)
+    pads = tuple(attrs["pads"] or (0,) * 2 * rank)
+    if len(pads) != 2 * rank or any(width[:4]):
+        return x, attrs
+    source = node.inputs[0]
+    kept = in_qparams(source.node) if source.node.op == "mxq_dequantize" else None
+    shape = (*x.shape[:2], *(n - b - e for n, b, e in zip(x.shape[2:], begin, end)))
+    more = [p + n for p, n in zip(pads, (*begin, *end))]
+    return Top(source, shape, qparams=kept), {**attrs, "pads": more}
 
 
 def pool(net: OnnxNet, op: Op, x: Top, attrs: Dict, kind: str, qparams) -> None:
@@ -50,10 +76,13 @@ def pool(net: OnnxNet, op: Op, x: Top, attrs: Dict, kind: str, qparams) -> None:
         sizes.append(count)
     include = bool(attrs.get("count_include_pad", 0)) and kind == "avg"
     source, same = x, begin == end
+    reach = [math.ceil((n + 2 * b - k) / s) + 1 for n, k, s, b in zip(x.shape[2:], kernel, stride, begin)]
+    if not same and kind == "max" and all(b < k and r >= m for b, k, r, m in zip(begin, kernel, reach, sizes)):
+        full, same = reach, True  # a maximum may reach over the end; windows that are too many are cut off
     if not same:
         if kind == "avg" and not include:
             raise op.error(f"averages with pads {begin} and {end}", "accepted are the same at both ends")
-        value = 0.0 if kind == "avg" else -3.4028234663852886e38
+        value = 0.0 if kind == "avg" else LOWEST
         shape = tuple(n + b + e for n, b, e in zip(x.shape[2:], begin, end))
         source = Top(padded(net, op, x, begin, end, value), (*x.shape[:2], *shape))
         begin = (0,) * rank
@@ -68,6 +97,7 @@ def pool(net: OnnxNet, op: Op, x: Top, attrs: Dict, kind: str, qparams) -> None:
     shape = (*x.shape[:2], *sizes)
     value = net.emit(op, "Pooling", [source.value], mx_attrs, (*x.shape[:2], *found), "" if found == sizes else "_full")
     if found != sizes:
+        value = stored(net, op, value, (*x.shape[:2], *found), qparams).value
         ends = tuple(None if whole == size else size for whole, size in zip(found, sizes))
         value = net.emit(op, "slice", [value], {"begin": (None,) * len(shape), "end": (None, None, *ends)}, shape)
     net.write(op, value, shape, qparams)

@@ -215,3 +215,28 @@ def test_a_resize_rounds_once():
     model = model_of(nodes, {"x": X}, constants, outputs=("r_dq",))
     apart = levels(run(load(model), {"x": X})[0], ReferenceEvaluator(model).run(None, {"x": X})[0], 1 / 100)
     assert apart.max() <= 1 and (apart > 0).mean() <= 0.001
+
+
+def test_maxima_that_reach_over_the_end_stay_int8():
+    """With pads at one end, and with a Pad of its own as mxq's exporter writes."""
+    lowest = np.float32(-3.4028234663852886e38)
+    for pads in ([0, 0, 1, 1], [1, 0, 0, 1]):
+        constants = {"p": np.int64([0, 0, *pads[:2], 0, 0, *pads[2:]]), "v": lowest}
+        nodes = qdq("x", 1 / 128, np.uint8(120), constants)
+        pool = {"kernel_shape": [3, 2], "strides": [2, 2]}
+        nodes += [node("MaxPool", "x_dq", "a", pads=pads, **pool), *qdq("a", 1 / 128, np.uint8(120), constants)]
+        nodes += [node("Pad", "x_dq,p,v", "w"), node("MaxPool", "w", "b", **pool)]
+        nodes += qdq("b", 1 / 128, np.uint8(120), constants)
+        model = model_of(nodes, {"x": X}, constants, outputs=("a_dq", "b_dq"))
+        found = load(model)
+        assert not found.report.floats(), str(found.report)
+        padded = np.pad(rounded(X), [(0, 0), (0, 0), (pads[0], pads[2]), (pads[1], pads[3])], constant_values=-9)
+        rows, columns = (padded.shape[2] - 3) // 2 + 1, (padded.shape[3] - 2) // 2 + 1
+        expected = np.max([padded[:, :, i : i + 2 * rows - 1 : 2, j : j + 2 * columns - 1 : 2]
+                           for i in range(3) for j in range(2)], axis=0)  # fmt: skip
+        for mine in run(found, {"x": X}):
+            np.testing.assert_allclose(mine, expected, atol=1e-6)
+
+
+def rounded(x):
+    return np.clip(np.rint(x * 128) + 120, 0, 255) / 128 - 120 / 128
