@@ -278,6 +278,14 @@ def test_entropy_of_relu_looks_at_the_positive_side():
     assert entropy(histogram(many), "uint8")[0] == 0.0
 
 
+def test_entropy_of_a_lopsided_tensor_is_that_of_its_mirror_image():
+    x = np.random.RandomState(0).laplace(size=60000).astype(np.float32)
+    x = np.where(x < 0, x / 8, x)
+    (lo, hi), (mirrored_lo, mirrored_hi) = (entropy(histogram(side * x), "int8") for side in (1, -1))
+    assert hi > 2 * -x.min()
+    np.testing.assert_allclose([mirrored_lo, mirrored_hi], [-hi, -lo], rtol=0.02)
+
+
 def test_entropy_keeps_a_cap():
     assert entropy(histogram(SAMPLES["relu6"]), "uint8") == (0.0, 6.0)
 
