@@ -124,6 +124,8 @@ BETWEEN = {
     "lrn": (lambda x: mx.sym.LRN(x, nsize=3), False),
     "square": (lambda x: x * x, False),
     "slice": (lambda x: mx.sym.slice_axis(x, axis=1, begin=1, end=3), True),
+    "split": (lambda x: mx.sym.concat(*reversed(list(mx.sym.SliceChannel(x, num_outputs=2))), dim=1), True),
+    "split_rows": (lambda x: mx.sym.concat(*mx.sym.SliceChannel(x, num_outputs=2, axis=2), dim=1), False),
     "deconvolution": (lambda x: mx.sym.Deconvolution(x, num_filter=4, num_group=2, kernel=(2, 2)), True),
     "transpose": (lambda x: mx.sym.transpose(x, axes=(0, 2, 3, 1)), False),
 }
