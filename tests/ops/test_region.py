@@ -317,8 +317,10 @@ def test_errors_name_region_and_operator(_, attrs, parts):
 
 
 def test_as_many_inputs_as_a_region_may_have():
+    """The number is accepted: what is wrong is that they are not given, as MXNet or the operator says."""
     attrs = {"graph": "mxq_flatten\tf\ti0", "num_inputs": "1048576", "outputs": "0", "node": "r"}
-    assert "takes 1048576 inputs; given are 1" in error_of(lambda: mx.nd.mxq_region(nd(np.zeros(2, np.int8)), **attrs))
+    text = error_of(lambda: mx.nd.mxq_region(nd(np.zeros(2, np.int8)), **attrs))
+    assert "1048576 inputs" in text and "num_inputs=" not in text, text
 
 
 def test_an_error_while_running_names_the_operator_and_the_next_call_works():
