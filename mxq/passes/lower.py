@@ -87,7 +87,7 @@ class Lowering(Writing):
             while old.node.op in (QUANTIZE, DEQUANTIZE):
                 old = old.node.inputs[0]
             name, node = old.node.name, new.node
-            if node.name == name or node.is_variable:
+            if node.name == name or node.is_variable or old.node.is_variable:  # inputs have the names that data has
                 continue
             holder = by_name.get(name)
             if holder is not None:

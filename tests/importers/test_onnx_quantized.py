@@ -30,6 +30,15 @@ def test_pairs_keep_the_integers(_name, seed, signed, out_zero):
         assert apart.max() <= 1 and (apart.size < 100 or (apart > 0).mean() <= 0.002), (apart > 0).mean()
 
 
+def test_a_pair_on_an_input_that_is_the_output():
+    """The input keeps its name, whatever computes the network's output."""
+    constants = {}
+    model = model_of(qdq("x", 1 / 64, np.uint8(128), constants), {"x": X}, constants, outputs=("x_dq",))
+    found = load(model)
+    assert found.symbol.list_arguments() == ["x"]
+    np.testing.assert_array_equal(run(found, {"x": X})[0], ReferenceEvaluator(model).run(None, {"x": X})[0])
+
+
 def test_the_integers_of_the_file_are_what_is_saved():
     nodes, constants = block(5, False, 128)
     found = load(model_of(nodes, {"x": X}, constants, outputs=("h_dq",)))
