@@ -192,6 +192,23 @@ def test_the_error_says_where_a_file_ends():
         assert "takes 16000000000000 bytes" in raised(load_params, write(path, huge))
 
 
+def test_old_arrays_without_axes_and_names_of_other_arrays():
+    """MXNet reads a number behind an old array without axes, and takes for a count of names what stands there."""
+    names = struct.pack("<QQ5s", 1, 5, b"arg:w")
+    with folder() as where:
+        path = os.path.join(where, "net-0000.params")
+        for array, words in ((struct.pack("<I", 0), "has no axes"), (struct.pack("<Ii", 0xF993FAC8, 0), "has no axes")):
+            message = raised(load_params, write(path, struct.pack("<QQQ", 0x112, 0, 1) + array + names))
+            assert path in message and words in message, message
+        mx.nd.save(path, {"arg:w": mx.nd.ones((2,)), "arg:v": mx.nd.ones((2,))})
+        with open(path, "rb") as file:
+            whole = file.read()
+        for count in (1, 3):
+            at = whole.index(struct.pack("<QQ", 2, 5))
+            changed = whole[:at] + struct.pack("<Q", count) + whole[at + 8 :] + struct.pack("<Q5s", 5, b"arg:u")
+            assert f"{count} names for 2 arrays" in raised(load_params, write(path, changed))
+
+
 @parameterized.expand([("float64",), ("float16",), ("uint8",), ("int32",), ("int8",), ("int64",), ("bool",)])
 def test_every_dtype_loads(dtype):
     with folder() as where:

@@ -86,6 +86,8 @@ def _walk(file: BinaryIO, size: int) -> None:
     for i in range(count):
         _walk_array(file, size, f"array {i + 1} of {count}")
     (names,) = _take(file, "<Q", "the names")
+    if names not in (0, count):
+        raise _Broken(f"it has {names} names for {count} arrays")
     for i in range(names):
         (length,) = _take(file, "<Q", f"name {i + 1} of {names}")
         _skip(file, length, size, f"name {i + 1} of {names}")
@@ -107,6 +109,8 @@ def _walk_array(file: BinaryIO, size: int, where: str) -> None:
         shape = _take(file, f"<{magic}I", where)
     else:
         raise _Broken(f"{where} begins with {magic:#010x} as no array does")
+    if not shape and magic not in (_VERSION_2, _VERSION_3):
+        raise _Broken(f"{where} has no axes, of which MXNet reads a number that old files have not")
     if shape is None or (not shape and magic != _VERSION_3):
         return  # an array without a value
     parts = [(shape if stored is None else stored, _take(file, "<iii", where)[2])]
