@@ -75,8 +75,8 @@ def page(results: Results) -> str:
         "What goes to ONNX Runtime and OpenVINO is of 8 bits (`precision_budget=0`), or of 11 where it says *best*, "
         "which OpenVINO reads in two parts of 8. *mxq* is the default, which spends some time on tensors of 11 bits. "
         "ncnn has no unsigned integers, so what comes from a ReLU has half of the levels there; it gets the default, "
-        "and layers that read 11 bits in mxq are float there. OpenVINO runs with the settings of its latency hint: what "
-        "is float is bfloat16 where the processor has that, unless `INFERENCE_PRECISION_HINT` is `f32`.",
+        "and layers that read 11 bits in mxq are float there. OpenVINO runs with the settings of its latency hint: "
+        "what is float is bfloat16 where the processor has that, unless `INFERENCE_PRECISION_HINT` is `f32`.",
     ]
     return "\n\n".join(parts) + "\n"
 
