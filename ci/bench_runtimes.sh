@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Measures mxq's int8 networks in ONNX Runtime, OpenVINO and ncnn beside what the first two's own quantizers make of the
-# same networks, for the networks and images in $MXQ_DATA or ../shared/data, and writes docs/runtimes.md. About 40 minutes
-# on 2 cores. Arguments go to example/benchmark/runtimes.py, where --help names them. What has been measured already is
+# same networks, for the networks and images in $MXQ_DATA or ../shared/data, and writes docs/runtimes.md. More than an
+# hour on 2 cores that others use, too. Arguments go to example/benchmark/runtimes.py, where --help names them. What has been measured already is
 # not measured again.
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -107,24 +107,15 @@ def score(engine: str, network: dict, prepared: Prepared, images: int) -> dict:
 def run(options) -> Results:
     prepared = Prepared(options.work, options.calib_images, options.threads)
     engines = [REFERENCE, *(e for e in command_line.usable(options.engines, prepared) if e != REFERENCE)]
-    about = {
-        "machine": measure.machine(options.threads),
-        "command": command_line.command(),
-        "calib_images": options.calib_images,
-        "images": options.images,
-        "engines": engines,
-        "labels": {engine: ENGINES[engine].label for engine in engines},
-        "versions": {key: value for engine in engines for key, value in prepared.versions(engine).items()},
-        "networks": [],
-    }
+    more = {"calib_images": options.calib_images, "images": options.images}
+    about = command_line.about(engines, prepared, options.threads, **more)
     results = Results(options.json, about, fresh=options.fresh)
     began = time.time()
     for network in command_line.networks_of(options):
         about["networks"].append({key: network.get(key) for key in ("name", "label", "task")})
         images = min(options.images, network["val_images"])
         for engine in engines:
-            conditions = {"engine": prepared.versions(engine), "options": ENGINES[engine].options, "images": images}
-            conditions["calib_images"] = options.calib_images
+            conditions = command_line.conditions(engine, prepared, images)
             measuring = functools.partial(score_task if "task" in network else score, engine, network, prepared, images)
             try:
                 found = results.measured(f"{network['name']}/{engine}", conditions, measuring)

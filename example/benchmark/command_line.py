@@ -8,8 +8,10 @@ from typing import List
 
 import networks
 import owned
-from engines import REPO, missing
+from engines import ENGINES, REPO, missing
 from processes import EngineError, Prepared
+
+import measure
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -33,6 +35,25 @@ def settle(options: argparse.Namespace, json_name: str) -> None:
 def command() -> str:
     """How the program was called, for the page that it writes."""
     return " ".join(["python", os.path.relpath(os.path.abspath(sys.argv[0]), REPO), *sys.argv[1:]])
+
+
+def about(engines: List[str], prepared: Prepared, threads: int, **more) -> dict:
+    """What holds for all measurements of a run, for the page that it writes; networks are filled in by it."""
+    return {
+        "machine": measure.machine(threads),
+        "command": command(),
+        **more,
+        "engines": engines,
+        "labels": {engine: ENGINES[engine].label for engine in engines},
+        "versions": {key: value for engine in engines for key, value in prepared.versions(engine).items()},
+        "networks": [],
+    }
+
+
+def conditions(engine: str, prepared: Prepared, images: int) -> dict:
+    """Under which an engine's answers to images are measured anew."""
+    found = {"engine": prepared.versions(engine), "options": ENGINES[engine].options, "images": images}
+    return {**found, "calib_images": prepared.examples}
 
 
 def usable(engines: List[str], prepared: Prepared) -> List[str]:

@@ -4,8 +4,9 @@ import json
 import os
 from typing import Dict, List
 
-from layers import ENVIRONMENT
 from processes import Prepared, Process
+
+from mxq.evaluation.layers import ENVIRONMENT
 
 #: oneDNN without AMX: what the same convolutions reach with VNNI.
 VNNI_ONLY = {"ONEDNN_MAX_CPU_ISA": "AVX512_CORE_VNNI"}

@@ -1,26 +1,21 @@
 """Times of single layers: of MXNet's fused float network, and of every operator of the int8 network.
 
 MXNet's profiler tells when each operator of an executor began and ended, and mxq.profile what happened inside the
-operators of mxq. Both want MXNet to run one operator after the other: ENVIRONMENT belongs to the process that does it.
+operators of mxq. Both want MXNet to run one operator after the other: ENVIRONMENT of mxq.evaluation.layers
+belongs to the process that does it.
 """
 
-import json
-import os
-import re
-import tempfile
-from typing import Dict, List, Tuple
+from typing import Dict, List
 
 import mxnet as mx
 import numpy as np
-from mxnet import profiler
 
 import measure
 import mxq.profile
+from mxq.evaluation.layers import RUNS, traced
 from mxq.network.bind import unfused
 
-ENVIRONMENT = {"MXNET_ENGINE_TYPE": "NaiveEngine", "MXNET_EXEC_BULK_EXEC_INFERENCE": "0"}
-RUNS, WARM_UP = 20, 5
-_EVENT = re.compile(r'"name": "([^"]*)",\s*"cat": "operator",\s*"ph": "([BE])",\s*"ts": (\d+)')
+WARM_UP = 5
 #: Convolutions that reach the processor's limit: (height and width, channels, filters, kernel), by batch of 1.
 LARGE = ((28, 512, 512, 1), (56, 256, 256, 3), (28, 512, 512, 3), (56, 64, 256, 3))
 
@@ -28,10 +23,7 @@ LARGE = ((28, 512, 512, 1), (56, 256, 256, 3), (28, 512, 512, 3), (56, 64, 256, 
 def of_float(prefix: str, images: np.ndarray) -> List[dict]:
     """The layers of a float network as MXNet fuses them: name, op, microseconds, and the nodes each is made of."""
     symbol, arguments, auxiliary = mx.model.load_checkpoint(prefix, 0)
-    times, nodes = _traced(symbol.get_backend_symbol("MKLDNN"), arguments, auxiliary, images)
-    return [
-        {"name": node["name"], "op": node["op"], "us": us, "nodes": _inside(node)} for node, us in zip(nodes, times)
-    ]
+    return [layer._asdict() for layer in _traced(symbol.get_backend_symbol("MKLDNN"), arguments, auxiliary, images)]
 
 
 def of_int8(prefix: str, images: np.ndarray) -> List[dict]:
@@ -46,11 +38,11 @@ def of_int8(prefix: str, images: np.ndarray) -> List[dict]:
             found[row.name] = {"name": row.name, "op": row.op, "macs": row.macs, "shape": row.shape}
             recorded.setdefault(row.name, []).append(row.microseconds)
 
-    times, nodes = _traced(*mx.model.load_checkpoint(prefix, 0), images, run)
+    operators = _traced(*mx.model.load_checkpoint(prefix, 0), images, run)
     rows = [{**row, "us": float(np.median(recorded[name][-RUNS:]))} for name, row in found.items()]
-    for node, us in zip(nodes, times):
-        if not node["op"].startswith("mxq_"):
-            rows.append({"name": node["name"], "op": node["op"], "macs": 0, "us": us})
+    for node in operators:
+        if not node.op.startswith("mxq_"):
+            rows.append({"name": node.name, "op": node.op, "macs": 0, "us": node.us})
     return rows
 
 
@@ -70,9 +62,8 @@ def int8_peak(seconds: float = 0.5) -> float:
     return best
 
 
-def _traced(symbol, arguments: dict, auxiliary: dict, images: np.ndarray, run=lambda forward: forward()) -> Tuple:
-    """Microseconds of each node of a network (medians over runs), and the nodes."""
-    nodes = [node for node in json.loads(symbol.tojson())["nodes"] if node["op"] != "null"]
+def _traced(symbol, arguments: dict, auxiliary: dict, images: np.ndarray, run=lambda forward: forward()) -> list:
+    """The operators of a network with their times."""
     with unfused():
         executor = symbol.simple_bind(mx.cpu(), data=images.shape, grad_req="null")
     executor.copy_params_from(arguments, auxiliary)
@@ -84,26 +75,4 @@ def _traced(symbol, arguments: dict, auxiliary: dict, images: np.ndarray, run=la
 
     for _ in range(WARM_UP):
         forward()
-    with tempfile.TemporaryDirectory() as folder:
-        path = os.path.join(folder, "trace.json")
-        profiler.set_config(profile_symbolic=True, profile_imperative=False, profile_memory=False, filename=path)
-        profiler.set_state("run")
-        for _ in range(RUNS):
-            run(forward)
-        profiler.set_state("stop")
-        profiler.dump()
-        with open(path) as file:
-            events = _EVENT.findall(file.read())  # the file is not always valid JSON
-    began = [(name, int(when)) for name, what, when in events if what == "B"]
-    ended = [int(when) for _, what, when in events if what == "E"]
-    expected = [node["op"] for node in nodes] * RUNS
-    if [name for name, _ in began] != expected or len(ended) != len(began):
-        raise RuntimeError(f"MXNet's profiler told of {len(began)} operators where {len(expected)} ran")
-    taken = np.array([end - begin for (_, begin), end in zip(began, ended)]).reshape(RUNS, len(nodes))
-    return np.median(taken, axis=0).tolist(), nodes
-
-
-def _inside(node: dict) -> List[str]:
-    """Names of the nodes of the network that a node is made of."""
-    graphs = node.get("subgraphs", [])
-    return [inner["name"] for graph in graphs for inner in graph["nodes"] if inner["op"] != "null"] or [node["name"]]
+    return traced(symbol, lambda: run(forward))

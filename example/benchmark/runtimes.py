@@ -62,23 +62,14 @@ def run(options) -> Results:
     prepared = Prepared(options.work, options.calib_images, options.threads)
     known = [*IN_MXNET, *(e for ours, own in OWN.items() for e in (ours, *own))]
     engines = command_line.usable(known, prepared)
-    about = {
-        "machine": measure.machine(options.threads),
-        "command": command_line.command(),
-        "calib_images": options.calib_images,
-        "engines": engines,
-        "labels": {engine: ENGINES[engine].label for engine in engines},
-        "versions": {key: value for engine in engines for key, value in prepared.versions(engine).items()},
-        "networks": [],
-    }
+    about = command_line.about(engines, prepared, options.threads, calib_images=options.calib_images)
     results = Results(options.json, about, fresh=options.fresh)
     began = time.time()
     for network in command_line.networks_of(options):
         about["networks"].append({key: network[key] for key in ("name", "label")})
         images = min(options.images, network["val_images"])
         for engine in engines:
-            conditions = {"engine": prepared.versions(engine), "options": ENGINES[engine].options, "images": images}
-            conditions["calib_images"] = options.calib_images
+            conditions = command_line.conditions(engine, prepared, images)
             key = f"{network['name']}/{engine}"
             try:
                 found = results.measured(key, conditions, functools.partial(score, engine, network, prepared, images))

@@ -31,8 +31,6 @@ from engines import ENGINES  # noqa: E402
 from processes import EngineError, Prepared, Process, size_of  # noqa: E402
 from results import Results  # noqa: E402
 
-import measure  # noqa: E402
-
 _log = logging.getLogger("benchmark")
 DEFAULT_ENGINES = "mxq mxq-plain float float-fused contrib ort openvino openvino-performance".split()
 #: Engines whose start is measured too: the others run the same files in the same way.
@@ -172,17 +170,14 @@ def scenarios(options) -> List[Scenario]:
 def run(options) -> Results:
     prepared = Prepared(options.work, options.calib_images, max(options.threads))
     engines = command_line.usable(options.engines, prepared)
-    about = {
-        "machine": measure.machine(max(options.threads)),
-        "command": command_line.command(),
-        "rounds": options.rounds,
-        "seconds": options.seconds,
-        "engines": engines,
-        "labels": {engine: ENGINES[engine].label for engine in engines},
-        "versions": {key: value for engine in engines for key, value in prepared.versions(engine).items()},
-        "networks": [],
-        "scenarios": [table for scenario in scenarios(options) for table in scenario.tables],
-    }
+    about = command_line.about(
+        engines,
+        prepared,
+        max(options.threads),
+        rounds=options.rounds,
+        seconds=options.seconds,
+        scenarios=[table for scenario in scenarios(options) for table in scenario.tables],
+    )
     results = Results(options.json, about, fresh=options.fresh)
     began = time.time()
     descriptions = command_line.networks_of(options)

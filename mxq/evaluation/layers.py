@@ -10,7 +10,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -23,8 +23,8 @@ from ..passes.annotate import annotate
 from ..profile import Times
 from .network import Network
 
-_ENVIRONMENT = {"MXNET_ENGINE_TYPE": "NaiveEngine", "MXNET_EXEC_BULK_EXEC_INFERENCE": "0"}
-_RUNS, _WARM_UP = 20, 3
+ENVIRONMENT = {"MXNET_ENGINE_TYPE": "NaiveEngine", "MXNET_EXEC_BULK_EXEC_INFERENCE": "0"}
+RUNS, _WARM_UP = 20, 3
 _EVENT = re.compile(r'"name": "([^"]*)",\s*"cat": "operator",\s*"ph": "([BE])",\s*"ts": (\d+)')
 
 
@@ -60,7 +60,7 @@ def float_layers(symbol: str, params: Optional[str], shapes: Mapping[str, Sequen
     Raises MXQError where MXNet's profiler does not tell them.
     """
     command = [sys.executable, "-m", __name__, json.dumps([symbol, params, {k: list(v) for k, v in shapes.items()}])]
-    done = subprocess.run(command, env={**os.environ, **_ENVIRONMENT}, capture_output=True)
+    done = subprocess.run(command, env={**os.environ, **ENVIRONMENT}, capture_output=True)
     if done.returncode:
         lines = done.stderr.decode(errors="replace").strip().splitlines()
         raise MXQError(f"layers of {symbol}: {lines[-1] if lines else f'exit status {done.returncode}'}")
@@ -86,33 +86,40 @@ def beside_float(times: Times, floats: Sequence[FloatLayer], graph: Graph) -> Li
     return list(rows.values())
 
 
-def _traced(network: Network, shapes: Mapping[str, Sequence[int]]) -> List[FloatLayer]:
-    """The layers, in a process that has _ENVIRONMENT."""
+def traced(symbol, step: Callable[[], None]) -> List[FloatLayer]:
+    """Times of the operators of a symbol that `step` runs, medians over RUNS, in a process that has ENVIRONMENT.
+
+    Raises MXQError where MXNet's profiler does not tell them.
+    """
     from mxnet import profiler
 
-    bound = network.bound(shapes)
-    symbol = bound.symbol if bound.note else bound.symbol.get_backend_symbol("MKLDNN")
     nodes = [node for node in json.loads(symbol.tojson())["nodes"] if node["op"] != "null"]
-    for _ in range(_WARM_UP):
-        bound.step()
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "trace.json")
         profiler.set_config(profile_symbolic=True, profile_imperative=False, profile_memory=False, filename=path)
         profiler.set_state("run")
-        for _ in range(_RUNS):
-            bound.step()
+        for _ in range(RUNS):
+            step()
         profiler.set_state("stop")
         profiler.dump()
         with open(path) as file:
             events = _EVENT.findall(file.read())  # the file is not always valid JSON
     began = [(name, int(when)) for name, what, when in events if what == "B"]
     ended = [int(when) for _, what, when in events if what == "E"]
-    if [name for name, _ in began] != [node["op"] for node in nodes] * _RUNS or len(ended) != len(began):
-        raise MXQError(f"MXNet's profiler told of {len(began)} operators where {len(nodes) * _RUNS} ran")
-    taken = np.array([end - begin for (_, begin), end in zip(began, ended)]).reshape(_RUNS, len(nodes))
+    if [name for name, _ in began] != [node["op"] for node in nodes] * RUNS or len(ended) != len(began):
+        raise MXQError(f"MXNet's profiler told of {len(began)} operators where {len(nodes) * RUNS} ran")
+    taken = np.array([end - begin for (_, begin), end in zip(began, ended)]).reshape(RUNS, len(nodes))
     return [
         FloatLayer(node["name"], node["op"], us, _inside(node)) for node, us in zip(nodes, np.median(taken, 0).tolist())
     ]
+
+
+def _layers(network: Network, shapes: Mapping[str, Sequence[int]]) -> List[FloatLayer]:
+    """Those of a network, as MXNet fuses it."""
+    bound = network.bound(shapes)
+    for _ in range(_WARM_UP):
+        bound.step()
+    return traced(bound.symbol if bound.note else bound.symbol.get_backend_symbol("MKLDNN"), bound.step)
 
 
 def _inside(node: Dict) -> List[str]:
@@ -124,4 +131,4 @@ def _inside(node: Dict) -> List[str]:
 if __name__ == "__main__":
     _symbol, _params, _shapes = json.loads(sys.argv[1])
     _shapes = {name: tuple(shape) for name, shape in _shapes.items()}
-    print(json.dumps(_traced(Network.open(_symbol, _params), _shapes)))
+    print(json.dumps(_layers(Network.open(_symbol, _params), _shapes)))
