@@ -110,12 +110,12 @@ def spend(
     for room in (budget, most):
         chosen = _choose(measured, noise, room)
         found = finer([key for candidate in chosen for key in candidate.keys]) if chosen else table
-        finest = quantized(found) if chosen else qdq
-        if meter.worst(finest) >= FAR:
+        noises = meter.noises(quantized(found) if chosen else qdq)
+        if min(noise.db for noise in noises) >= FAR:
             break
     if not chosen:
         return nothing(before=before, reason="its noise is spread evenly, or what makes it costs too much"), table
-    after = meter.ratio(finest)
+    after = _mean(noises)
     if not after <= (1 - WORTH) * noise:
         return nothing(before=before, reason="finer tensors changed little"), table
     tensors = tuple(FinerTensor(", ".join(c.keys), min(c.ratio / noise, 1.0), c.cost, c.readers) for c in chosen)
@@ -186,15 +186,11 @@ class _Meter:
         self._exact = self._run(floats)
 
     def ratio(self, graph: Graph) -> float:
-        """Noise over signal, the mean over the values; infinite for NaN."""
-        ratio = mean_ratio(self._noises(graph))
-        return ratio if ratio == ratio else float("inf")
+        """Noise over signal, the mean over the values."""
+        return _mean(self.noises(graph))
 
-    def worst(self, graph: Graph) -> float:
-        """dB of the value with most noise."""
-        return min(noise.db for noise in self._noises(graph))
-
-    def _noises(self, graph: Graph) -> List[Noise]:
+    def noises(self, graph: Graph) -> List[Noise]:
+        """Of each value that has a signal."""
         noises = [Noise() for _ in self._keys]
         for exact, found in zip(self._exact, self._run(graph)):
             for noise, a, b in zip(noises, exact, found):
@@ -205,3 +201,9 @@ class _Meter:
         heads = [value_of(graph, key) for key in self._keys]
         part = Runner([graph], self._ctx).part(graph, {}, heads)
         return [[output.asnumpy() for output in part.run(batch.arrays)] for batch in self._batches]
+
+
+def _mean(noises: Sequence[Noise]) -> float:
+    """The mean of noise over signal; infinite for NaN."""
+    ratio = mean_ratio(noises)
+    return ratio if ratio == ratio else float("inf")
