@@ -40,6 +40,14 @@ def changed(document, path, value):
     return document
 
 
+def damaged_anywhere(rng, whole, kept=1):
+    """Up to three bytes of a file changed; whole, or, once in ``kept + 1`` times, cut off."""
+    damaged = bytearray(whole)
+    for _ in range(rng.randint(1, 3)):
+        damaged[rng.randrange(len(damaged))] = rng.randrange(256)
+    return bytes(damaged[: rng.choice([len(damaged)] * kept + [rng.randrange(len(damaged))])])
+
+
 def loads_or_explains(load, path, *parts):
     try:
         load(path)

@@ -14,7 +14,7 @@ from mxq.costs.result import Classes, Histogram, Measured, Output, Prediction, T
 from mxq.costs.result import Layer as ExplainedLayer
 from mxq.explanation.explanation import Explanation
 from mxq.report import Finding, NodeReport
-from tests.damaging import MARKUP, MORE, NESTED, STRANGE, changed, loads_or_explains, places, put
+from tests.damaging import MARKUP, MORE, NESTED, STRANGE, changed, damaged_anywhere, loads_or_explains, places, put
 
 
 def table(path):
@@ -101,10 +101,7 @@ def test_documents_that_are_cut_or_changed_anywhere(name):
         with open(path, "rb") as file:
             whole = file.read()
         for _ in range(150 * MORE):
-            damaged = bytearray(whole)
-            for _ in range(rng.randint(1, 3)):
-                damaged[rng.randrange(len(damaged))] = rng.randrange(256)
-            put(path, bytes(damaged[: rng.choice([len(damaged), rng.randrange(len(damaged))])]))
+            put(path, damaged_anywhere(rng, whole))
             loads_or_explains(load, path)
         for text in (NESTED, '{"a":' * 100_000, "", "null", "\xff", "9" * 10**5):
             put(path, text)

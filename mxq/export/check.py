@@ -19,7 +19,7 @@ from ..network.params import default_data_names
 from ..network.part import Runner
 from ..passes.lower import DEQUANTIZE, QUANTIZE
 from .file import OnnxFile, Pair
-from .parts import CHANNELS, PARTS, in_parts, is_in_parts
+from .parts import CHANNELS, PARTS, in_parts
 
 #: Examples that are compared.
 EXAMPLES = 8
@@ -151,7 +151,7 @@ def _compare_floats(file: OnnxFile, graph: Graph, examples: Sequence[Arrays], li
 
 
 def _compare_integers(file: OnnxFile, graph: Graph, examples: Sequence[Arrays], limits: Limits) -> Iterator[Compared]:
-    graph = in_parts(graph) if is_in_parts(graph) else graph.copy()
+    graph = in_parts(graph)
     steps = {node.name: int(node.attrs[PARTS]) for node in graph.nodes if PARTS in node.attrs}
     places = {f"{tensor_key(n.out()).replace(':', '_')}_quantize": n.out() for n in graph.nodes}
     places.update((n.name, n.inputs[0]) for n in graph.nodes if n.op == QUANTIZE)

@@ -25,11 +25,6 @@ _LAYERS = {
 }
 
 
-def is_in_parts(graph: Graph) -> bool:
-    """Whether a network has tensors of 11 bits."""
-    return any(_steps(node) > 1 for node in graph.nodes)
-
-
 def in_parts(graph: Graph) -> Graph:
     """A copy of a network with explicit quantization in which every tensor has 8 bits.
 

@@ -168,7 +168,7 @@ def elu(net: OnnxNet, op: Op) -> None:
 
 @FUNCTIONS.of("Clip")
 def clip(net: OnnxNet, op: Op) -> None:
-    attrs = op.attrs(min=-3.4028234663852886e38, max=3.4028234663852886e38)
+    attrs = op.attrs(min=LOWEST, max=-LOWEST)
     low = float(net.constant(op, 1, np.float32(attrs["min"])))
     high = float(net.constant(op, 2, np.float32(attrs["max"])))
     net.same(op, "clip", {"a_min": min(low, high), "a_max": high})  # the upper limit comes last

@@ -11,7 +11,7 @@ import numpy as np
 
 from mxq.calib.samples import Layer, example_hashes
 from mxq.calib.statistics import Statistics
-from tests.damaging import MORE, NESTED, STRANGE, changed, loads_or_explains, places, put
+from tests.damaging import MORE, NESTED, STRANGE, changed, damaged_anywhere, loads_or_explains, places, put
 
 
 def statistics():
@@ -111,10 +111,7 @@ def test_archives_changed_anywhere():
         with open(path, "rb") as file:
             whole = file.read()
         for _ in range(150 * MORE):
-            damaged = bytearray(whole)
-            for _ in range(rng.randint(1, 3)):
-                damaged[rng.randrange(len(damaged))] = rng.randrange(256)
-            put(path, bytes(damaged[: rng.choice([len(damaged), len(damaged), rng.randrange(len(damaged))])]))
+            put(path, damaged_anywhere(rng, whole, kept=2))
             loads_or_explains(use, path)
 
 
